@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The ioctl interface of /dev/minivmm: a subset of KVM's API, version 12.
+ *
+ * Numbers, layouts and meanings are those of Documentation/virt/kvm/api.rst, so that a client of
+ * KVM works on /dev/minivmm unchanged; tests/selftests/abi.c compares every one with <linux/kvm.h>.
+ * What is ours alone stands at the end, under numbers far from KVM's.
+ *
+ * Documentation/api.md says for each ioctl what it takes, does and refuses.
+ */
+#ifndef _UAPI_LINUX_MINIVMM_H
+#define _UAPI_LINUX_MINIVMM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define MINIVMM_API_VERSION	12
+#define MINIVMMIO		0xAE
+
+/* Layout of a vCPU's mapping, in pages: the run structure, then the data of port I/O. */
+#define MINIVMM_PIO_PAGE_OFFSET	1
+
+#define MINIVMM_NR_INTERRUPTS	256
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* SET_USER_MEMORY_REGION: memory_size 0 deletes the slot. Bits 16.. of slot are 0 (one address space). */
+struct minivmm_userspace_memory_region {
+	__u32 slot;
+	__u32 flags;
+	__u64 guest_phys_addr;
+	__u64 memory_size;		/* bytes */
+	__u64 userspace_addr;
+};
+
+#define MINIVMM_MEM_LOG_DIRTY_PAGES	(1UL << 0)
+#define MINIVMM_MEM_READONLY		(1UL << 1)
+
+/* ---- vCPU state ------------------------------------------------------------------------------ */
+
+struct minivmm_regs {
+	__u64 rax, rbx, rcx, rdx;
+	__u64 rsi, rdi, rsp, rbp;
+	__u64 r8, r9, r10, r11;
+	__u64 r12, r13, r14, r15;
+	__u64 rip, rflags;
+};
+
+struct minivmm_segment {
+	__u64 base;
+	__u32 limit;			/* in bytes, granularity applied */
+	__u16 selector;
+	__u8 type;
+	__u8 present, dpl, db, s, l, g, avl;
+	__u8 unusable;
+	__u8 padding;
+};
+
+struct minivmm_dtable {
+	__u64 base;
+	__u16 limit;
+	__u16 padding[3];
+};
+
+struct minivmm_sregs {
+	struct minivmm_segment cs, ds, es, fs, gs, ss;
+	struct minivmm_segment tr, ldt;
+	struct minivmm_dtable gdt, idt;
+	__u64 cr0, cr2, cr3, cr4, cr8;
+	__u64 efer;
+	__u64 apic_base;
+	/* the external interrupt that waits for injection: at most one bit */
+	__u64 interrupt_bitmap[(MINIVMM_NR_INTERRUPTS + 63) / 64];
+};
+
+struct minivmm_fpu {
+	__u8 fpr[8][16];
+	__u16 fcw;
+	__u16 fsw;
+	__u8 ftwx;			/* abridged, as FXSAVE writes it */
+	__u8 pad1;
+	__u16 last_opcode;
+	__u64 last_ip;
+	__u64 last_dp;
+	__u8 xmm[16][16];
+	__u32 mxcsr;
+	__u32 pad2;
+};
+
+struct minivmm_msr_entry {
+	__u32 index;
+	__u32 reserved;
+	__u64 data;
+};
+
+/* GET_MSRS, SET_MSRS: return how many entries were done; the first bad one ends the list. */
+struct minivmm_msrs {
+	__u32 nmsrs;
+	__u32 pad;
+	__DECLARE_FLEX_ARRAY(struct minivmm_msr_entry, entries);
+};
+
+struct minivmm_msr_list {
+	__u32 nmsrs;
+	__DECLARE_FLEX_ARRAY(__u32, indices);
+};
+
+struct minivmm_cpuid_entry2 {
+	__u32 function;
+	__u32 index;
+	__u32 flags;
+	__u32 eax;
+	__u32 ebx;
+	__u32 ecx;
+	__u32 edx;
+	__u32 padding[3];
+};
+
+#define MINIVMM_CPUID_FLAG_SIGNIFCANT_INDEX	(1 << 0)	/* KVM's spelling */
+
+struct minivmm_cpuid2 {
+	__u32 nent;
+	__u32 padding;
+	__DECLARE_FLEX_ARRAY(struct minivmm_cpuid_entry2, entries);
+};
+
+/* INTERRUPT: a vector to inject, without an interrupt chip in the kernel. */
+struct minivmm_interrupt {
+	__u32 irq;
+};
+
+/* SET_SIGNAL_MASK: len is that of the kernel's sigset_t, 8. */
+struct minivmm_signal_mask {
+	__u32 len;
+	__u8 sigset[];
+};
+
+/* ---- interrupt chips ------------------------------------------------------------------------- */
+
+struct minivmm_irq_level {
+	union {
+		__u32 irq;		/* GSI */
+		__s32 status;		/* IRQ_LINE_STATUS: out */
+	};
+	__u32 level;
+};
+
+struct minivmm_pit_config {
+	__u32 flags;
+	__u32 pad[15];
+};
+
+#define MINIVMM_PIT_SPEAKER_DUMMY	1
+
+/* ---- RUN ------------------------------------------------------------------------------------- */
+
+#define MINIVMM_EXIT_UNKNOWN		0
+#define MINIVMM_EXIT_EXCEPTION		1
+#define MINIVMM_EXIT_IO			2
+#define MINIVMM_EXIT_HYPERCALL		3
+#define MINIVMM_EXIT_DEBUG		4
+#define MINIVMM_EXIT_HLT		5
+#define MINIVMM_EXIT_MMIO		6
+#define MINIVMM_EXIT_IRQ_WINDOW_OPEN	7
+#define MINIVMM_EXIT_SHUTDOWN		8
+#define MINIVMM_EXIT_FAIL_ENTRY		9
+#define MINIVMM_EXIT_INTR		10
+#define MINIVMM_EXIT_SET_TPR		11
+#define MINIVMM_EXIT_TPR_ACCESS		12
+#define MINIVMM_EXIT_NMI		16
+#define MINIVMM_EXIT_INTERNAL_ERROR	17
+#define MINIVMM_EXIT_SYSTEM_EVENT	24
+#define MINIVMM_EXIT_IOAPIC_EOI		26
+
+#define MINIVMM_EXIT_IO_IN	0
+#define MINIVMM_EXIT_IO_OUT	1
+
+#define MINIVMM_INTERNAL_ERROR_EMULATION		1
+#define MINIVMM_INTERNAL_ERROR_SIMUL_EX			2
+#define MINIVMM_INTERNAL_ERROR_DELIVERY_EV		3
+#define MINIVMM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON	4
+
+#define MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES	(1ULL << 0)
+
+#define MINIVMM_SYNC_REGS_SIZE_BYTES	2048
+
+/* The page that a vCPU's descriptor maps at offset 0. */
+struct minivmm_run {
+	/* in */
+	__u8 request_interrupt_window;
+	__u8 immediate_exit;
+	__u8 padding1[6];
+
+	/* out */
+	__u32 exit_reason;
+	__u8 ready_for_interrupt_injection;
+	__u8 if_flag;
+	__u16 flags;
+
+	/* in and out, unless the kernel has the local APIC */
+	__u64 cr8;
+	__u64 apic_base;
+
+	union {
+		struct {			/* EXIT_UNKNOWN */
+			__u64 hardware_exit_reason;
+		} hw;
+		struct {			/* EXIT_FAIL_ENTRY */
+			__u64 hardware_entry_failure_reason;
+			__u32 cpu;
+		} fail_entry;
+		struct {			/* EXIT_EXCEPTION */
+			__u32 exception;
+			__u32 error_code;
+		} ex;
+		struct {			/* EXIT_IO */
+			__u8 direction;
+			__u8 size;		/* of one item, bytes */
+			__u16 port;
+			__u32 count;		/* items */
+			__u64 data_offset;	/* from the start of this structure */
+		} io;
+		struct {			/* EXIT_MMIO */
+			__u64 phys_addr;
+			__u8 data[8];
+			__u32 len;
+			__u8 is_write;
+		} mmio;
+		struct {			/* EXIT_INTERNAL_ERROR */
+			__u32 suberror;
+			__u32 ndata;
+			__u64 data[16];
+		} internal;
+		struct {			/* the same with suberror EMULATION */
+			__u32 suberror;
+			__u32 ndata;
+			__u64 flags;
+			__u8 insn_size;
+			__u8 insn_bytes[15];
+		} emulation_failure;
+		struct {			/* EXIT_SYSTEM_EVENT */
+			__u32 type;
+			__u32 ndata;
+			__u64 data[16];
+		} system_event;
+		struct {			/* EXIT_IOAPIC_EOI */
+			__u8 vector;
+		} eoi;
+		char padding[256];
+	};
+
+	__u64 valid_regs;
+	__u64 dirty_regs;
+	char sync_regs[MINIVMM_SYNC_REGS_SIZE_BYTES];
+};
+
+/* ---- statistics: the layout of KVM's binary statistics ---------------------------------------- */
+
+struct minivmm_stats_header {
+	__u32 flags;
+	__u32 name_size;
+	__u32 num_desc;
+	__u32 id_offset;
+	__u32 desc_offset;
+	__u32 data_offset;
+};
+
+#define MINIVMM_STATS_TYPE_CUMULATIVE	(0x0 << 0)
+#define MINIVMM_STATS_TYPE_INSTANT	(0x1 << 0)
+#define MINIVMM_STATS_TYPE_PEAK		(0x2 << 0)
+#define MINIVMM_STATS_UNIT_NONE		(0x0 << 4)
+#define MINIVMM_STATS_BASE_POW10	(0x0 << 8)
+
+struct minivmm_stats_desc {
+	__u32 flags;
+	__s16 exponent;
+	__u16 size;			/* in __u64 */
+	__u32 offset;
+	__u32 bucket_size;
+	__DECLARE_FLEX_ARRAY(char, name);
+};
+
+/* ---- capabilities ---------------------------------------------------------------------------- */
+
+#define MINIVMM_CAP_IRQCHIP			0
+#define MINIVMM_CAP_HLT				1
+#define MINIVMM_CAP_USER_MEMORY			3
+#define MINIVMM_CAP_SET_TSS_ADDR		4
+#define MINIVMM_CAP_EXT_CPUID			7
+#define MINIVMM_CAP_NR_VCPUS			9
+#define MINIVMM_CAP_NR_MEMSLOTS			10
+#define MINIVMM_CAP_PIT				11
+#define MINIVMM_CAP_NOP_IO_DELAY		12
+#define MINIVMM_CAP_SYNC_MMU			16
+#define MINIVMM_CAP_DESTROY_MEMORY_REGION_WORKS	21
+#define MINIVMM_CAP_USER_NMI			22
+#define MINIVMM_CAP_IRQ_INJECT_STATUS		26
+#define MINIVMM_CAP_JOIN_MEMORY_REGIONS_WORKS	30
+#define MINIVMM_CAP_PIT2			33
+#define MINIVMM_CAP_SET_IDENTITY_MAP_ADDR	37
+#define MINIVMM_CAP_INTERNAL_ERROR_DATA		40
+#define MINIVMM_CAP_GET_TSC_KHZ			61
+#define MINIVMM_CAP_MAX_VCPUS			66
+#define MINIVMM_CAP_READONLY_MEM		81
+#define MINIVMM_CAP_EXT_EMUL_CPUID		95
+#define MINIVMM_CAP_CHECK_EXTENSION_VM		105
+#define MINIVMM_CAP_MAX_VCPU_ID			128
+#define MINIVMM_CAP_IMMEDIATE_EXIT		136
+#define MINIVMM_CAP_BINARY_STATS_FD		203
+
+/* ---- ioctls on /dev/minivmm ------------------------------------------------------------------ */
+
+#define MINIVMM_GET_API_VERSION		_IO(MINIVMMIO, 0x00)
+#define MINIVMM_CREATE_VM		_IO(MINIVMMIO, 0x01)	/* machine type: below */
+#define MINIVMM_GET_MSR_INDEX_LIST	_IOWR(MINIVMMIO, 0x02, struct minivmm_msr_list)
+#define MINIVMM_CHECK_EXTENSION		_IO(MINIVMMIO, 0x03)	/* also on a VM */
+#define MINIVMM_GET_VCPU_MMAP_SIZE	_IO(MINIVMMIO, 0x04)	/* bytes */
+#define MINIVMM_GET_SUPPORTED_CPUID	_IOWR(MINIVMMIO, 0x05, struct minivmm_cpuid2)
+
+/* ---- ioctls on a VM -------------------------------------------------------------------------- */
+
+#define MINIVMM_CREATE_VCPU		_IO(MINIVMMIO, 0x41)
+#define MINIVMM_SET_USER_MEMORY_REGION	\
+	_IOW(MINIVMMIO, 0x46, struct minivmm_userspace_memory_region)
+#define MINIVMM_SET_TSS_ADDR		_IO(MINIVMMIO, 0x47)
+#define MINIVMM_SET_IDENTITY_MAP_ADDR	_IOW(MINIVMMIO, 0x48, __u64)
+#define MINIVMM_CREATE_IRQCHIP		_IO(MINIVMMIO, 0x60)
+#define MINIVMM_IRQ_LINE		_IOW(MINIVMMIO, 0x61, struct minivmm_irq_level)
+#define MINIVMM_IRQ_LINE_STATUS		_IOWR(MINIVMMIO, 0x67, struct minivmm_irq_level)
+#define MINIVMM_CREATE_PIT2		_IOW(MINIVMMIO, 0x77, struct minivmm_pit_config)
+
+/* ---- ioctls on a vCPU ------------------------------------------------------------------------ */
+
+#define MINIVMM_RUN			_IO(MINIVMMIO, 0x80)
+#define MINIVMM_GET_REGS		_IOR(MINIVMMIO, 0x81, struct minivmm_regs)
+#define MINIVMM_SET_REGS		_IOW(MINIVMMIO, 0x82, struct minivmm_regs)
+#define MINIVMM_GET_SREGS		_IOR(MINIVMMIO, 0x83, struct minivmm_sregs)
+#define MINIVMM_SET_SREGS		_IOW(MINIVMMIO, 0x84, struct minivmm_sregs)
+#define MINIVMM_INTERRUPT		_IOW(MINIVMMIO, 0x86, struct minivmm_interrupt)
+#define MINIVMM_GET_MSRS		_IOWR(MINIVMMIO, 0x88, struct minivmm_msrs)
+#define MINIVMM_SET_MSRS		_IOW(MINIVMMIO, 0x89, struct minivmm_msrs)
+#define MINIVMM_SET_SIGNAL_MASK		_IOW(MINIVMMIO, 0x8b, struct minivmm_signal_mask)
+#define MINIVMM_GET_FPU			_IOR(MINIVMMIO, 0x8c, struct minivmm_fpu)
+#define MINIVMM_SET_FPU			_IOW(MINIVMMIO, 0x8d, struct minivmm_fpu)
+#define MINIVMM_SET_CPUID2		_IOW(MINIVMMIO, 0x90, struct minivmm_cpuid2)
+#define MINIVMM_GET_CPUID2		_IOWR(MINIVMMIO, 0x91, struct minivmm_cpuid2)
+#define MINIVMM_NMI			_IO(MINIVMMIO, 0x9a)
+#define MINIVMM_GET_TSC_KHZ		_IO(MINIVMMIO, 0xa3)
+#define MINIVMM_GET_STATS_FD		_IO(MINIVMMIO, 0xce)	/* on a vCPU or a VM */
+
+/* ---- what KVM doesn't have ------------------------------------------------------------------- */
+
+/* Types of CREATE_VM beside KVM's 0, which takes the module's default (its parameter mmu=). */
+#define MINIVMM_VM_MMU_EPT		0x100
+#define MINIVMM_VM_MMU_SHADOW		0x200
+
+#define MINIVMM_EXT			0xBA
+#define MINIVMM_CAP_EXT_BASE		0x4d560000
+
+/* On /dev/minivmm: the VM types this CPU can do, or-ed. On a VM: its own. */
+#define MINIVMM_CAP_MMU			(MINIVMM_CAP_EXT_BASE + 0)
+/* GET_FAILURE is there. */
+#define MINIVMM_CAP_FAILURE		(MINIVMM_CAP_EXT_BASE + 1)
+
+/*
+ * Why the vCPU's last RUN couldn't go on, in words: lines of text, NUL-terminated; empty when it
+ * could. The first reason wins; it stays until the next RUN.
+ */
+struct minivmm_failure {
+	char text[2048];
+};
+
+#define MINIVMM_GET_FAILURE		_IOR(MINIVMM_EXT, 0x00, struct minivmm_failure)
+
+#endif /* _UAPI_LINUX_MINIVMM_H */
