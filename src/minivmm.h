@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * minivmm: the map. The types that several files share, then the prototypes, grouped under the
+ * file that owns them. What one file alone needs isn't here.
+ *
+ * Conventions
+ *  - Exit and fault handlers return 1 = resume the guest, 0 = to userspace with vcpu->run filled
+ *    in, negative errno = RUN fails with it.
+ *  - "Context" in a comment says what a function may do: "vcpu" = the caller holds vcpu->mutex and
+ *    has the vCPU loaded on this CPU; "any" = from anywhere, interrupts on or off.
+ */
+#ifndef MINIVMM_H
+#define MINIVMM_H
+
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+#include <asm/fpu/types.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+
+#include <linux/minivmm.h>
+
+struct irqchip;		/* irq/ */
+struct lapic;
+struct pit;
+struct emulator;	/* emulate/ */
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+typedef u64 gva_t;	/* guest virtual (linear) */
+typedef u64 gpa_t;	/* guest physical */
+typedef u64 gfn_t;	/* guest page frame: gpa >> PAGE_SHIFT */
+typedef unsigned long hva_t;	/* address in the client's process */
+typedef u64 hpa_t;	/* host physical */
+typedef u64 pfn_t_;	/* host page frame */
+
+#define INVALID_GPA	(~(gpa_t)0)
+#define INVALID_HPA	(~(hpa_t)0)
+
+static inline gfn_t gpa_to_gfn(gpa_t gpa) { return gpa >> PAGE_SHIFT; }
+static inline gpa_t gfn_to_gpa(gfn_t gfn) { return gfn << PAGE_SHIFT; }
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+#define MAX_VCPUS	64
+#define MAX_VCPU_ID	64			/* ids are APIC ids: 0 .. 63 */
+#define MAX_MEMSLOTS	512
+#define MAX_SLOT_PAGES	((1UL << 31) - 1)	/* as KVM's */
+#define MAX_CPUID	256
+#define MAX_MSRS	256			/* of one GET_MSRS or SET_MSRS, as KVM's */
+
+/* ---- registers ------------------------------------------------------------------------------- */
+
+enum reg {	/* the order of instruction encodings */
+	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	NR_GPRS,
+	REG_RIP = NR_GPRS,
+	NR_REGS,
+	/* read from the VMCS on first use after an exit, like RSP and RIP */
+	REG_RFLAGS = NR_REGS, REG_CR0, REG_CR3, REG_CR4,
+};
+
+enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, NR_SEGS };
+
+/* ---- guest memory: memslot.c ----------------------------------------------------------------- */
+
+struct memslot {
+	gfn_t base_gfn;
+	unsigned long npages;
+	hva_t hva;			/* of the first page */
+	u32 flags;			/* MINIVMM_MEM_* */
+	u16 id;
+	unsigned long *dirty_bitmap;	/* while MEM_LOG_DIRTY_PAGES is set */
+};
+
+/* The slots of a VM, by gfn. Replaced whole, never changed in place; read under vm->srcu. */
+struct memslots {
+	struct rcu_head rcu;
+	u64 generation;
+	int count;
+	struct memslot slot[];
+};
+
+/* ---- the VM: vm.c ---------------------------------------------------------------------------- */
+
+enum mmu_mode { MMU_EPT, MMU_SHADOW };
+
+struct vm_stats {
+	u64 remote_tlb_flushes;
+	u64 pages_4k, pages_2m, pages_1g;
+	u64 table_pages;
+};
+
+/* A device in the kernel on one of a VM's buses. Handlers run under vm->srcu, in vcpu context. */
+struct io_device {
+	/* Return 0, or -EOPNOTSUPP if this access isn't theirs after all: it then goes to userspace. */
+	int (*read)(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, void *data);
+	int (*write)(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, const void *data);
+};
+
+enum io_bus_id { BUS_PIO, BUS_MMIO, NR_BUSES };
+
+struct vm {
+	refcount_t users;		/* the VM's descriptors and its vCPUs */
+	struct mm_struct *mm;		/* the creator's; grabbed, not pinned */
+	enum mmu_mode mmu_mode;
+
+	struct mutex lock;		/* vCPU creation, chips, TSS and identity-map address */
+	struct vcpu *vcpus[MAX_VCPUS];	/* in order of creation; published by nr_vcpus */
+	int nr_vcpus;
+
+	/* memory */
+	struct mutex slots_lock;	/* changes of slots and buses; outside of mmu_lock */
+	struct srcu_struct srcu;	/* readers of slots and buses */
+	struct memslots __rcu *slots;
+	struct io_bus __rcu *bus[NR_BUSES];
+
+	/* MMU */
+	spinlock_t mmu_lock;		/* page tables; taken inside the host's page-table locks */
+	struct mmu_page *root;		/* EPT: the one root, made with the first vCPU */
+	struct mm_watch *watch;		/* this mm's notifier */
+	struct list_head watch_link;
+
+	/* interrupts */
+	struct irqchip *irqchip;	/* PICs, I/O APIC, routing; NULL = chips are the client's */
+	struct pit *pit;
+
+	struct vm_stats stats;
+	struct work_struct free_work;
+};
+
+/* ---- the vCPU: vcpu.c ------------------------------------------------------------------------ */
+
+enum vcpu_mode {	/* who must be told what: vcpu_kick() */
+	VCPU_OUTSIDE,	/* in the host; looks at its requests before it enters */
+	VCPU_IN_GUEST,	/* or about to be: needs an IPI */
+	VCPU_EXITING,	/* has been sent one */
+};
+
+enum mp_state {		/* KVM's numbers */
+	MP_RUNNABLE = 0,
+	MP_UNINITIALIZED = 1,	/* waits for INIT */
+	MP_INIT_RECEIVED = 2,	/* waits for SIPI */
+	MP_HALTED = 3,
+};
+
+enum request {
+	REQ_TLB_FLUSH,		/* everything this vCPU may have cached */
+	REQ_EVENT,		/* look for something to inject */
+	REQ_TRIPLE_FAULT,
+	REQ_MMU_RELOAD,		/* the root is gone */
+	REQ_VM_BUGGED,
+	REQ_UNHALT,		/* woken by something that isn't an interrupt */
+};
+
+struct exception {
+	bool pending;		/* to be injected at the next entry */
+	bool injected;		/* delivery was begun and must be repeated if interrupted */
+	bool has_error_code;
+	u8 vector;
+	u32 error_code;
+	u64 cr2;		/* for #PF; set when it is injected */
+};
+
+struct vcpu_stats {
+	u64 exits;
+	u64 exit[80];		/* by reason: the vendor's numbers, named by hw_exit_name() */
+	u64 io_exits, mmio_exits;	/* to userspace */
+	u64 signal_exits, halt_exits, irq_window_exits;
+	u64 faults, faults_fixed, faults_around, emulated;
+	u64 injected_irqs, injected_nmis, injected_exceptions;
+	u64 tlb_flushes, host_state_loads;
+};
+
+/* What a RUN that returned for I/O has still to do when it is called again. */
+typedef int (*complete_fn)(struct vcpu *vcpu);
+
+struct vcpu {
+	struct vm *vm;
+	int id;				/* and APIC id */
+	int index;			/* in vm->vcpus */
+
+	/* what another CPU looks at */
+	int mode;			/* enum vcpu_mode */
+	unsigned long requests;		/* bits: enum request */
+	int cpu;			/* loaded on, or -1 */
+	struct rcuwait wait;		/* the halted vCPU's thread */
+
+	/* registers: r[RSP], r[RIP], rflags, cr* are valid if their bit of reg_avail is set, else in
+	 * the VMCS; those in reg_dirty go there at the next entry */
+	u64 r[NR_REGS];
+	unsigned long reg_avail, reg_dirty;
+	u64 rflags, cr0, cr3, cr4;
+	u64 cr2, cr8, efer, xcr0, xss;	/* cr8: without a local APIC in the kernel */
+	u64 dr[4], dr6, dr7;
+	u64 apic_base;
+
+	/* events */
+	struct exception exception;
+	struct { bool injected, soft; u8 vector; } interrupt;
+	struct { bool injected, masked; u8 pending; } nmi;
+	int pending_irq;		/* of INTERRUPT, without chips in the kernel: vector or -1 */
+	int mp_state;			/* enum mp_state */
+
+	struct lapic *lapic;		/* NULL without chips in the kernel */
+
+	/* RUN */
+	struct mutex mutex;		/* one ioctl at a time */
+	struct minivmm_run *run;	/* the page that is mmap'ed; hostile: read once */
+	void *pio_data;			/* the second one */
+	complete_fn complete;
+	struct emulator *emulator;
+	struct preempt_notifier preempt_notifier;
+	sigset_t sigmask;
+	bool sigmask_active;
+	bool bugged;
+
+	/* MMU */
+	struct memslot *last_slot;	/* valid while last_slots is the VM's current array */
+	struct memslots *last_slots;
+	struct mmu_cache *mmu_cache;	/* preallocated table pages */
+	hpa_t root_hpa;
+
+	/* the virtual CPU's model */
+	struct minivmm_cpuid_entry2 *cpuid;
+	int nr_cpuid;
+	u8 maxphyaddr;			/* guest's */
+	u64 cr4_reserved, efer_reserved;	/* bits that its CPUID doesn't allow */
+	u64 msr_pat, msr_misc_enable, msr_sysenter_cs;
+	u64 msr_mtrr_def_type, msr_mtrr_fixed[11], msr_mtrr_var[16];
+	u64 msr_tsc_adjust, msr_spec_ctrl, msr_mcg_status, msr_ucode;
+	u64 tsc_offset;
+
+	struct fpu_guest fpu;
+	struct minivmm_failure *failure;	/* why RUN can't go on; empty = it can */
+	struct vcpu_stats stats;
+};
+
+static inline void vcpu_request(struct vcpu *vcpu, enum request r)
+{
+	/* pairs with the barrier between mode = VCPU_IN_GUEST and the look at requests */
+	smp_wmb();
+	set_bit(r, &vcpu->requests);
+}
+
+static inline bool vcpu_take_request(struct vcpu *vcpu, enum request r)
+{
+	if (!test_bit(r, &vcpu->requests))
+		return false;
+	clear_bit(r, &vcpu->requests);
+	smp_mb__after_atomic();
+	return true;
+}
+
+#define for_each_vcpu(i, vcpu, vm) \
+	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) && ((vcpu) = (vm)->vcpus[i]); (i)++)
+
+/* ---- the CPU's virtualisation extension: vmx/ ------------------------------------------------- */
+/* All that the rest asks of it; another vendor's folder would offer the same. */
+
+/* Module load: is it there and allowed? 0, -ENODEV, -EOPNOTSUPP; the reason is logged. */
+int hw_init(void);
+void hw_exit(void);
+/* This CPU into and out of VMX operation. Interrupts off. -EBUSY: someone else has it. */
+int hw_enable_cpu(void);
+void hw_disable_cpu(void);
+bool hw_has_ept(void);
+bool hw_has_unrestricted_guest(void);
+/* Largest page level that EPT maps: 1 = 4K, 2 = 2M, 3 = 1G. */
+int hw_max_ept_level(void);
+
+struct vcpu *hw_vcpu_alloc(struct vm *vm);	/* may sleep; ERR_PTR */
+void hw_vcpu_free(struct vcpu *vcpu);		/* may sleep */
+void hw_vcpu_reset(struct vcpu *vcpu, bool init);
+void hw_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
+void hw_vcpu_put(struct vcpu *vcpu);		/* preemption off */
+int hw_run(struct vcpu *vcpu);			/* enter, exit, handle: the handlers' contract */
+
+void hw_cache_reg(struct vcpu *vcpu, int reg);	/* VMCS -> vcpu; sets reg_avail */
+void hw_get_segment(struct vcpu *vcpu, struct minivmm_segment *s, enum seg seg);
+void hw_set_segment(struct vcpu *vcpu, const struct minivmm_segment *s, enum seg seg);
+u64 hw_segment_base(struct vcpu *vcpu, enum seg seg);
+int hw_cpl(struct vcpu *vcpu);
+void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l);
+void hw_get_dt(struct vcpu *vcpu, struct minivmm_dtable *idt, struct minivmm_dtable *gdt);
+void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct minivmm_dtable *gdt);
+void hw_set_cr0(struct vcpu *vcpu, u64 cr0);	/* values already checked by the caller */
+void hw_set_cr3(struct vcpu *vcpu, u64 cr3);
+void hw_set_cr4(struct vcpu *vcpu, u64 cr4);
+void hw_set_efer(struct vcpu *vcpu, u64 efer);
+void hw_set_dr7(struct vcpu *vcpu, u64 dr7);
+void hw_set_rflags(struct vcpu *vcpu, u64 rflags);
+int hw_get_msr(struct vcpu *vcpu, u32 index, u64 *data);	/* -ENOENT: not one of its own */
+int hw_set_msr(struct vcpu *vcpu, u32 index, u64 data);
+void hw_set_tsc_offset(struct vcpu *vcpu, u64 offset);
+u32 hw_interrupt_shadow(struct vcpu *vcpu);	/* 0 = none */
+void hw_clear_interrupt_shadow(struct vcpu *vcpu);
+bool hw_interrupt_allowed(struct vcpu *vcpu);	/* RFLAGS.IF, no shadow, nothing being injected */
+bool hw_nmi_masked(struct vcpu *vcpu);
+void hw_set_nmi_masked(struct vcpu *vcpu, bool masked);
+void hw_flush_tlb(struct vcpu *vcpu);		/* on this CPU, all of this vCPU's translations */
+void hw_skip_instruction(struct vcpu *vcpu);	/* after an exit that gives the length */
+const char *hw_exit_name(unsigned int reason);	/* NULL: not a reason */
+bool hw_cpu_caps_allow(u32 leaf, u32 index, int reg, u32 *mask);
+
+/* ---- registers ------------------------------------------------------------------------------- */
+
+static inline u64 reg_read(struct vcpu *vcpu, int reg)
+{
+	if (!test_bit(reg, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, reg);
+	return vcpu->r[reg];
+}
+
+static inline void reg_write(struct vcpu *vcpu, int reg, u64 value)
+{
+	vcpu->r[reg] = value;
+	__set_bit(reg, &vcpu->reg_avail);
+	__set_bit(reg, &vcpu->reg_dirty);
+}
+
+static inline u64 vcpu_rflags(struct vcpu *vcpu)
+{
+	if (!test_bit(REG_RFLAGS, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, REG_RFLAGS);
+	return vcpu->rflags;
+}
+
+static inline u64 vcpu_cr0(struct vcpu *vcpu)
+{
+	if (!test_bit(REG_CR0, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, REG_CR0);
+	return vcpu->cr0;
+}
+
+static inline u64 vcpu_cr3(struct vcpu *vcpu)
+{
+	if (!test_bit(REG_CR3, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, REG_CR3);
+	return vcpu->cr3;
+}
+
+static inline u64 vcpu_cr4(struct vcpu *vcpu)
+{
+	if (!test_bit(REG_CR4, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, REG_CR4);
+	return vcpu->cr4;
+}
+
+static inline bool is_long_mode(struct vcpu *vcpu) { return vcpu->efer & (1 << 10); /* LMA */ }
+static inline bool is_paging(struct vcpu *vcpu) { return vcpu_cr0(vcpu) & X86_CR0_PG; }
+static inline bool is_protected(struct vcpu *vcpu) { return vcpu_cr0(vcpu) & X86_CR0_PE; }
+static inline bool is_pae(struct vcpu *vcpu) { return vcpu_cr4(vcpu) & X86_CR4_PAE; }
+bool is_64bit_code(struct vcpu *vcpu);		/* vcpu.c: LMA and CS.L */
+
+/* ---- main.c ---------------------------------------------------------------------------------- */
+
+/* VMX on, on every CPU, from the first VM to a second after the last. May sleep. */
+int virt_get(void);
+void virt_put(void);
+long check_extension(struct vm *vm, unsigned long cap);
+extern struct workqueue_struct *minivmm_wq;
+
+/* ---- vm.c ------------------------------------------------------------------------------------ */
+
+long vm_create(unsigned long type);		/* a descriptor, or errno */
+void vm_get(struct vm *vm);
+void vm_put(struct vm *vm);			/* may sleep */
+void vm_drain(void);				/* module exit: waits until all is freed */
+
+/* ---- vcpu.c ---------------------------------------------------------------------------------- */
+
+long vcpu_create(struct vm *vm, unsigned long id);
+void vcpu_destroy(struct vcpu *vcpu);
+/* Makes it notice its requests: an IPI if it is in the guest, a wake-up if it is halted. Any. */
+void vcpu_kick(struct vcpu *vcpu);
+/* Kicks those in the guest and waits until each has left it. Preemption on, or mmu_lock held. */
+void vm_kick_and_wait(struct vm *vm, enum request request);
+void vcpu_reset(struct vcpu *vcpu, bool init);
+void vcpu_start_at_sipi(struct vcpu *vcpu, u8 vector);
+bool vcpu_runnable(struct vcpu *vcpu);
+/* Event injection, by the architecture's rules (contributory faults, #DF, triple fault). vcpu. */
+void inject_exception(struct vcpu *vcpu, u8 vector);
+void inject_exception_error(struct vcpu *vcpu, u8 vector, u32 error_code);
+void inject_page_fault(struct vcpu *vcpu, gva_t cr2, u32 error_code);
+void inject_gp(struct vcpu *vcpu, u32 error_code);
+void inject_nmi(struct vcpu *vcpu);		/* any context */
+/* Control registers with the architecture's checks: 0, or 1 = the guest gets #GP(0). vcpu. */
+int set_cr0(struct vcpu *vcpu, u64 cr0);
+int set_cr3(struct vcpu *vcpu, u64 cr3);
+int set_cr4(struct vcpu *vcpu, u64 cr4);
+int set_cr8(struct vcpu *vcpu, u64 cr8);
+u64 get_cr8(struct vcpu *vcpu);
+int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
+int set_dr(struct vcpu *vcpu, int dr, u64 value);	/* -1 = #UD, 1 = #GP */
+u64 get_dr(struct vcpu *vcpu, int dr);
+/* Records why this VM can't go on; the first reason wins (DESIGN, "guest errors are text"). vcpu. */
+__printf(2, 3) void vcpu_fail(struct vcpu *vcpu, const char *fmt, ...);
+/* The exit for what isn't handled: EXIT_INTERNAL_ERROR with data. Returns 0. */
+int exit_internal_error(struct vcpu *vcpu, u32 suberror, int ndata, const u64 *data);
+
+/* ---- memslot.c ------------------------------------------------------------------------------- */
+
+int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_region *mem);
+void memslots_destroy(struct vm *vm);
+/* Under vm->srcu. */
+struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn);
+struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn);	/* remembers the last one */
+static inline hva_t slot_hva(const struct memslot *slot, gfn_t gfn)
+{
+	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+}
+/* Guest memory by physical address; 0, or -EFAULT where there is none. Under vm->srcu; may sleep. */
+int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len);
+int write_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len);
+void mark_page_dirty(struct memslot *slot, gfn_t gfn);
+
+/* ---- mmu/ ------------------------------------------------------------------------------------ */
+
+/* A guest page fault, as a guest walk finds it. */
+struct guest_fault {
+	u8 vector;		/* #PF; #GP or #SS for a non-canonical address is the caller's */
+	u32 error_code;
+	gva_t address;
+};
+
+#define ACCESS_WRITE	X86_PF_WRITE	/* the bits of a #PF error code */
+#define ACCESS_USER	X86_PF_USER
+#define ACCESS_FETCH	X86_PF_INSTR
+
+int mmu_init(void);		/* module */
+void mmu_exit(void);
+int mmu_vm_create(struct vm *vm);
+void mmu_vm_destroy(struct vm *vm);
+int mmu_vcpu_create(struct vcpu *vcpu);
+void mmu_vcpu_destroy(struct vcpu *vcpu);
+int mmu_load(struct vcpu *vcpu);	/* a root for the guest's paging mode. May sleep. */
+/*
+ * A guest access to gpa that the tables don't allow. 1 = mapped, resume; 0 or negative as usual;
+ * MMU_EMULATE = there is no memory (MMIO), or it may not be written.
+ */
+#define MMU_EMULATE	2
+int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
+/* No entry maps [start, end) any more when it returns, and no vCPU has one cached. May sleep. */
+void mmu_zap_range(struct vm *vm, gfn_t start, gfn_t end);
+void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end);
+/*
+ * The guest's own page tables: gva -> gpa for an access, setting its A and D bits as the CPU would.
+ * 0, or 1 with *fault filled in, or -EAGAIN if a table lies outside memory. vcpu; may sleep.
+ */
+int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct guest_fault *fault);
+
+/* ---- io.c: buses, port and memory-mapped I/O, and the emulator's callbacks --------------------- */
+
+int bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev);
+void bus_destroy(struct vm *vm);
+/* IN or OUT without string prefix: done by a device in the kernel (1) or to userspace (0). vcpu. */
+int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
+/* The instruction at RIP, one or, with REP, a bounded number of iterations. vcpu. */
+int emulate_instruction(struct vcpu *vcpu);
+void emulator_free(struct vcpu *vcpu);
+
+/* ---- cpuid.c --------------------------------------------------------------------------------- */
+
+int cpuid_supported(struct minivmm_cpuid2 __user *arg);	/* GET_SUPPORTED_CPUID */
+int cpuid_set(struct vcpu *vcpu, const struct minivmm_cpuid2 *head,
+	      const struct minivmm_cpuid_entry2 __user *entries);
+int cpuid_get(struct vcpu *vcpu, struct minivmm_cpuid2 *head,
+	      struct minivmm_cpuid_entry2 __user *entries);
+/* What the guest's CPUID instruction returns: in and out by the pointers. vcpu. */
+void cpuid_guest(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+/* A feature, by the kernel's X86_FEATURE_*, in the guest's CPUID as it was set. */
+bool guest_has(struct vcpu *vcpu, unsigned int x86_feature);
+/* Bits of CR4 (EFER) that depend on CPUID follow it; a change of CPUID after RUN is refused. */
+u64 supported_xcr0(void);
+
+/* ---- msr.c ----------------------------------------------------------------------------------- */
+
+/* 0; 1 = the guest gets #GP. by_client: an ioctl, which may do more. vcpu. */
+int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client);
+int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client);
+int msr_index_list(struct minivmm_msr_list __user *arg);
+int set_efer(struct vcpu *vcpu, u64 efer, bool by_client);
+
+/* ---- irq/ ------------------------------------------------------------------------------------ */
+
+int irqchip_create(struct vm *vm);	/* PICs, I/O APIC, default routing. vm->lock held. */
+void irqchip_destroy(struct vm *vm);
+int pit_create(struct vm *vm, u32 flags);	/* vm->lock held */
+void pit_destroy(struct vm *vm);
+/* A GSI's level as one of its sources drives it. <0 ignored (masked), 0 coalesced, >0 delivered. */
+int irq_set_line(struct vm *vm, u32 gsi, int level);
+
+int lapic_create(struct vcpu *vcpu);
+void lapic_destroy(struct vcpu *vcpu);
+void lapic_reset(struct vcpu *vcpu, bool init);
+/* Is there an interrupt (local APIC, or PIC through LINT0) that RFLAGS.IF would let through? vcpu
+ * context, or the vCPU's thread while it is halted. */
+bool irq_pending(struct vcpu *vcpu);
+int irq_acknowledge(struct vcpu *vcpu);	/* its vector, now in service; -1 = none after all */
+/* INIT and SIPI that have come: acts on them (vcpu_reset(), vcpu_start_at_sipi()). vcpu. */
+bool lapic_has_events(struct vcpu *vcpu);
+void lapic_take_events(struct vcpu *vcpu);
+u8 lapic_tpr(struct vcpu *vcpu);	/* the whole register: CR8 is its upper half */
+void lapic_set_tpr(struct vcpu *vcpu, u8 tpr);
+int lapic_set_base(struct vcpu *vcpu, u64 base, bool by_client);	/* 1 = #GP */
+int lapic_msr_get(struct vcpu *vcpu, u32 index, u64 *data);	/* x2APIC and TSC_DEADLINE; 1 = #GP */
+int lapic_msr_set(struct vcpu *vcpu, u32 index, u64 data);
+bool lapic_in_range(struct vcpu *vcpu, gpa_t gpa);	/* enabled, xAPIC mode, and its page */
+int lapic_mmio_read(struct vcpu *vcpu, gpa_t gpa, int len, void *data);
+int lapic_mmio_write(struct vcpu *vcpu, gpa_t gpa, int len, const void *data);
+/* The guest's TSC, now; and when the host's TSC will have it read value. */
+u64 guest_tsc(struct vcpu *vcpu);
+
+/* ---- stats.c --------------------------------------------------------------------------------- */
+
+long stats_fd_vcpu(struct vcpu *vcpu);
+long stats_fd_vm(struct vm *vm);
+
+#endif

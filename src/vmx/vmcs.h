@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * VMCS fields by their width: vmcs_read32(GUEST_LIMIT) where the field has 64 bits doesn't build.
+ *
+ * VMX may be switched off under any VMX instruction (emergency reboot, kexec, panic): each carries
+ * an exception fixup. A faulting VMREAD then gives 0, a VMWRITE does nothing; the next entry finds
+ * this CPU's "VMX on" word clear and leaves.
+ */
+#ifndef MINIVMM_VMX_VMCS_H
+#define MINIVMM_VMX_VMCS_H
+
+#include <linux/build_bug.h>
+#include <linux/compiler.h>
+#include <linux/types.h>
+#include <asm/asm.h>
+#include <asm/vmx.h>
+
+enum vmcs_width { VMCS_16 = 0, VMCS_64 = 1, VMCS_32 = 2, VMCS_NATURAL = 3 };
+
+#define vmcs_field_width(field)	(((field) >> 13) & 3)
+
+/* Cold: a field that this CPU hasn't, or a VMCS that isn't current. Logs once per field group. */
+void vmcs_access_failed(unsigned long field, bool write);
+
+static __always_inline u64 __vmcs_read(unsigned long field)
+{
+	u64 value;
+
+	asm goto("1: vmread %[field], %[value]\n\t"
+		 "jna %l[failed]\n\t"
+		 _ASM_EXTABLE(1b, %l[fault])
+		 : [value] "=r" (value) : [field] "r" (field) : "cc" : failed, fault);
+	return value;
+failed:
+	vmcs_access_failed(field, false);
+fault:
+	return 0;
+}
+
+static __always_inline void __vmcs_write(unsigned long field, u64 value)
+{
+	asm goto("1: vmwrite %[value], %[field]\n\t"
+		 "jna %l[failed]\n\t"
+		 _ASM_EXTABLE(1b, %l[fault])
+		 : : [field] "r" (field), [value] "rm" (value) : "cc" : failed, fault);
+	return;
+failed:
+	vmcs_access_failed(field, true);
+fault:
+	return;
+}
+
+#define VMCS_ACCESSORS(suffix, type, width)						\
+static __always_inline type vmcs_read##suffix(unsigned long field)			\
+{											\
+	BUILD_BUG_ON_MSG(!__builtin_constant_p(field), "field isn't a constant");	\
+	BUILD_BUG_ON_MSG(vmcs_field_width(field) != (width), "field has another width");\
+	return (type)__vmcs_read(field);						\
+}											\
+static __always_inline void vmcs_write##suffix(unsigned long field, type value)		\
+{											\
+	BUILD_BUG_ON_MSG(!__builtin_constant_p(field), "field isn't a constant");	\
+	BUILD_BUG_ON_MSG(vmcs_field_width(field) != (width), "field has another width");\
+	__vmcs_write(field, value);							\
+}
+
+VMCS_ACCESSORS(16, u16, VMCS_16)
+VMCS_ACCESSORS(32, u32, VMCS_32)
+VMCS_ACCESSORS(64, u64, VMCS_64)
+VMCS_ACCESSORS(l, unsigned long, VMCS_NATURAL)
+
+#undef VMCS_ACCESSORS
+
+#endif
