@@ -36,8 +36,8 @@
 #define DATA		0x20000
 #define MEM_SIZE	(2 * 1024 * 1024)
 
-/* No slot is ever here. */
-#define MMIO		0xd0000000
+/* No slot is ever here; within reach of a signed 32-bit displacement. */
+#define MMIO		0x60000000
 
 /* Selectors of the flat segments. */
 #define SEL_CODE32	0x08

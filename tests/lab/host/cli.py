@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab's command line."""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+
+from host import bochs, errors, kernel, machine, verdict
+from host.errors import LabError
+from host.job import Job
+
+DESCRIPTION = """\
+Runs a command in a virtual machine with VT-x: Debian's kernel and busybox, the given files and
+modules, on the Bochs emulator, which needs no VT-x itself. The first run of a kind of machine boots
+it (10 s) and keeps a snapshot; every later one begins from there in half a second, always from the
+same instant. What the command prints comes to stdout, the kernel's messages to stderr.
+"""
+
+EXAMPLES = f"""\
+files are placed in /lab, which is the command's directory and in its PATH. Programs bring their
+shared libraries with them. For example:
+
+  tests/lab/lab run -- uname -a
+  tests/lab/lab run --module minivmm.ko --file tools/vmrun/vmrun -- vmrun --help
+  tests/lab/lab run --cpus 2 --module kvm_intel,ept=0 --file tests/selftests/run -- run --dev /dev/kvm
+
+exit status: the command's own, or
+  {errors.WARNINGS}  it ended with 0, but the kernel logged a warning meanwhile
+  {errors.CRASHED}  the lab's kernel or machine went down
+  {errors.HUNG}  the limit of ticks was reached
+  {errors.CANNOT}  the lab could not run it
+
+environment: LAB=bochs|qemu|host chooses where (Documentation/lab.md); LAB_CACHE=DIR where snapshots
+are kept (build/lab).
+"""
+
+
+def tick_count(text):
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKMG]?)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text} is not a count like 500M or 20G")
+    return int(float(match[1]) * {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]])
+
+
+def parser():
+    top = argparse.ArgumentParser(prog="lab", description=DESCRIPTION, epilog=EXAMPLES,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = top.add_subparsers(dest="action", required=True, metavar="run | shell")
+    run = commands.add_parser("run", help="run a command", epilog=EXAMPLES,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    machine_options(run)
+    run.add_argument("command", nargs="+", metavar="COMMAND", help="what to run, after --")
+    return top
+
+
+def machine_options(p):
+    p.add_argument("--cpu", metavar="MODEL", help=f"Bochs's CPU model ({machine.DEFAULT_MODEL}; with several "
+                   f"CPUs {machine.DEFAULT_SMP_MODEL})")
+    p.add_argument("--cpus", type=int, default=1, metavar="N", help="number of CPUs (1)")
+    p.add_argument("--mem", type=int, default=machine.DEFAULT_MEMORY, metavar="MB",
+                   help=f"memory ({machine.DEFAULT_MEMORY})")
+    p.add_argument("--ips", type=tick_count, metavar="N", help="instructions per virtual second (40M; "
+                   "with several CPUs 10M)")
+    p.add_argument("--append", default="", metavar="ARGS", help="more of the kernel's command line; by default "
+                   "it has mitigations=off")
+    p.add_argument("--kernel", metavar="VERSION|PATH", help="the newest that has headers")
+    p.add_argument("--file", action="append", default=[], metavar="SRC[:DST]", help="place a file or a directory")
+    p.add_argument("--module", action="append", default=[], metavar="NAME[,P=V…]",
+                   help="insert one of the kernel's modules (kvm_intel) or a file (minivmm.ko) before")
+    p.add_argument("--ticks", type=tick_count, default=20 * 10**9, metavar="N",
+                   help="the limit after which the command has hung, in instructions (20G)")
+    p.add_argument("--heartbeat", type=int, default=100, metavar="HZ", help="NMIs per virtual second that keep "
+                   "Bochs's bug with RFLAGS.IF=0 from hanging it (100); 0 for exact measurements")
+    p.add_argument("--allow-warnings", action="store_true", help="don't fail for warnings in the kernel's log")
+    p.add_argument("--fresh", action="store_true", help="boot anew, even if there is a snapshot")
+    p.add_argument("--keep", metavar="DIR", help="leave the run's logs there")
+
+
+def job_from(options):
+    files = []
+    for spec in options.file:
+        source, _, destination = spec.partition(":")
+        if not os.path.exists(source):
+            raise LabError(f"there is no file {source}")
+        files.append((source, destination or os.path.basename(source.rstrip("/"))))
+    for spec in options.module:
+        name = spec.split(",")[0]
+        if name.endswith(".ko") and not os.path.exists(name):
+            raise LabError(f"there is no module {name}; `make` builds it")
+    return Job(command=options.command, files=files, modules=options.module, ticks=options.ticks,
+               heartbeat=options.heartbeat, allow_warnings=options.allow_warnings, fresh=options.fresh,
+               keep=options.keep)
+
+
+def run(options):
+    job = job_from(options)
+    bochs.check()
+    chosen = machine.Machine.from_options(options, kernel.find(options.kernel))
+    directory = tempfile.mkdtemp(prefix="lab-")
+    try:
+        outcome, console = bochs.run(chosen, job, directory)
+        return verdict.report(outcome, job, console)
+    finally:
+        if job.keep:
+            keep_logs(directory, job.keep)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def keep_logs(directory, destination):
+    os.makedirs(destination, exist_ok=True)
+    for name in ("output.log", "records.log", "console.log", "bochs.log", "bochs.out"):
+        if os.path.exists(f"{directory}/{name}"):
+            shutil.copy(f"{directory}/{name}", destination)
+
+
+def main(arguments):
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return run(options)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return errors.CANNOT
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE

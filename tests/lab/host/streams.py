@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The wires between a lab machine and the user while it runs."""
+
+import os
+import selectors
+import time
+
+
+class Wire:
+    """A named pipe that the machine writes into; what comes out is kept and passed on."""
+
+    def __init__(self, path, onward=None):
+        os.mkfifo(path)
+        # Open for writing too: the machine's end may be opened and closed without an end of file here.
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self.onward = onward
+        self.received = bytearray()
+
+    def fileno(self):
+        return self.fd
+
+    def take(self):
+        """Passes on what has arrived; false if nothing had."""
+        try:
+            data = os.read(self.fd, 65536)
+        except BlockingIOError:
+            return False
+        self.received += data
+        if self.onward:
+            self.onward.write(data)
+            self.onward.flush()
+        return True
+
+    def lines(self):
+        return self.received.decode(errors="replace").splitlines()
+
+
+def relay(process, wires, seconds, more=()):
+    """Moves data until the process ends; false if it had to be stopped after so many seconds. `more`
+    are other objects with fileno() and take()."""
+    deadline = time.monotonic() + seconds
+    exited = os.pidfd_open(process.pid)
+    in_time = True
+    with selectors.DefaultSelector() as selector:
+        selector.register(exited, selectors.EVENT_READ)
+        for wire in (*wires, *more):
+            selector.register(wire, selectors.EVENT_READ, wire)
+        while True:
+            events = selector.select(max(0, deadline - time.monotonic()))
+            if not events:
+                in_time = False
+                process.kill()
+                break
+            for key, _ in events:
+                if key.data:
+                    key.data.take()
+            if any(key.fd == exited for key, _ in events):
+                break
+    os.close(exited)
+    process.wait()
+    for wire in wires:
+        while wire.take():
+            pass
+    return in_time
