@@ -26,6 +26,12 @@
 #define GUEST32(name, ...)	GUEST(name, 32, __VA_ARGS__)
 #define GUEST64(name, ...)	GUEST(name, 64, __VA_ARGS__)
 
+/*
+ * Runs until the host stops it. With interrupts on, although nothing sends any: Bochs 2.7 masks the
+ * host's interrupts while a guest runs that was entered with IF clear and hasn't changed it since.
+ */
+#define SPIN	sti; 99: jmp 99b
+
 /* Where things stand in a guest's memory. */
 #define GDT		0x1000
 #define IDT		0x2000
