@@ -42,7 +42,7 @@ def watch(machine, job, directory, terminal):
     seconds = job.seconds or max(300, job.ticks // TICKS_PER_SECOND_AT_LEAST)
     with open(f"{directory}/bochs.out", "wb") as said:
         process = subprocess.Popen(snapshot.bochs_command("-r", "state", "-rc", "commands"), cwd=directory,
-                                   stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+                                   stdin=snapshot.answers(directory), stdout=said, stderr=subprocess.STDOUT)
         try:
             in_time = relay(process, [output, records, console], seconds, terminal.inputs() if terminal else ())
         finally:

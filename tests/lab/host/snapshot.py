@@ -26,7 +26,7 @@ BOOT_SECONDS = 300      # a cold boot takes 5 to 15
 # Bochs saves this list in another order than it registered the devices in, but restores their timers
 # by index. So the same order is dictated both times.
 PLUGINS = ("plugin_ctrl: biosdev=true, iodebug=true, parallel=true, gameport=false, extfpuirq=true, "
-           "speaker=false, serial=true, unmapped=true, usb_uhci=false")
+           "speaker=false, serial=true, unmapped=true, usb_uhci=true")
 
 
 def bochs_config(machine):
@@ -98,7 +98,7 @@ def boot_and_save(machine, arguments, region, directory):
         environment = dict(os.environ, LD_PRELOAD=f"{helpers}/savehook.so", LAB_SAVE=directory)
         try:
             ran = subprocess.run(bochs_command("-f", "bochsrc", "-rc", "commands"), cwd=boot, env=environment,
-                                 check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 check=False, stdin=answers(boot), stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, timeout=BOOT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise LabError(f"the lab's kernel has not booted in {BOOT_SECONDS} s\n{boot_report(boot, b'')}") from error
@@ -129,6 +129,13 @@ def bochs_command(*arguments):
     """Bochs in a network namespace of its own: its screen is a VNC server for all the world."""
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", "--net", *as_root, "setpriv", "--pdeathsig", "KILL", BOCHS, "-q", *arguments]
+
+
+def answers(directory):
+    """What Bochs reads from its stdin. It asks what to do about an error in its configuration, and takes no
+    answer as "go on"."""
+    write(f"{directory}/answers", b"die\n")
+    return open(f"{directory}/answers", "rb")
 
 
 def write(path, data):
@@ -184,8 +191,8 @@ def prepare_restore(snapshot, directory, payload, com1):
     write(f"{directory}/payload", payload)
     saved = image.read(f"{snapshot}/config").decode().splitlines()
     lines = [line for line in saved if not line.startswith(CHOSEN_BY_RUN)]
-    lines += [PLUGINS, "log: bochs.log", com1,
-              "parport1: enabled=1, file=output", "parport2: enabled=1, file=records",
-              f'optramimage1: file="{snapshot}/ram.img", address=0x0',
-              f'optramimage2: file="{directory}/payload", address={8 * BLOCK:#x}']
+    lines = [PLUGINS, *lines, "log: bochs.log", com1,
+             "parport1: enabled=1, file=output", "parport2: enabled=1, file=records",
+             f'optramimage1: file="{snapshot}/ram.img", address=0x0',
+             f'optramimage2: file="{directory}/payload", address={8 * BLOCK:#x}']
     write(f"{state}/config", ("\n".join(lines) + "\n").encode())
