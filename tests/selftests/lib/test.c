@@ -202,7 +202,7 @@ static const struct option long_options[] = {
 	{ }
 };
 
-void parse_options(int argc, char **argv)
+char **parse_options(int argc, char **argv)
 {
 	int c;
 
@@ -232,6 +232,7 @@ void parse_options(int argc, char **argv)
 	if (strcmp(opt.mmu, "ept") && strcmp(opt.mmu, "shadow") && strcmp(opt.mmu, "default"))
 		usage(argv[0], 2);
 	opt.oracle = !strcmp(basename(opt.dev), "kvm");
+	return argv + optind;
 }
 
 static bool wanted(const char *name, char **patterns)
@@ -262,14 +263,14 @@ static const char *mmu_mismatch(void)
 	return ept == 'Y' ? "kvm_intel is loaded with ept=1" : "kvm_intel is loaded with ept=0";
 }
 
-int run_test_list(int argc, char **argv, const struct test *const *tests, size_t n)
+int run_test_list(char **patterns, const struct test *const *tests, size_t n)
 {
 	int nr = 0, failed = 0, total = 0;
 	const char *mismatch;
 	sigset_t chld;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!wanted(tests[i]->name, argv + optind))
+		if (!wanted(tests[i]->name, patterns))
 			continue;
 		total++;
 		if (listing)
@@ -283,7 +284,6 @@ int run_test_list(int argc, char **argv, const struct test *const *tests, size_t
 		printf("1..0 # SKIP %s\n", mismatch);
 		return 0;
 	}
-	(void)argc;
 	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
@@ -291,13 +291,14 @@ int run_test_list(int argc, char **argv, const struct test *const *tests, size_t
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("1..%d\n", total);
 	for (size_t i = 0; i < n; i++)
-		if (wanted(tests[i]->name, argv + optind))
+		if (wanted(tests[i]->name, patterns))
 			failed += report(++nr, tests[i]->name, run_one(tests[i]));
 	return failed ? 1 : 0;
 }
 
 int run_tests(int argc, char **argv)
 {
-	parse_options(argc, argv);
-	return run_test_list(argc, argv, __start_selftests, __stop_selftests - __start_selftests);
+	char **patterns = parse_options(argc, argv);
+
+	return run_test_list(patterns, __start_selftests, __stop_selftests - __start_selftests);
 }

@@ -53,8 +53,8 @@ struct test {
 
 /* A program whose tests aren't known when it's built has a list of its own (guests.c). */
 int run_tests(int argc, char **argv);
-int run_test_list(int argc, char **argv, const struct test *const *tests, size_t n);
-void parse_options(int argc, char **argv);
+int run_test_list(char **patterns, const struct test *const *tests, size_t n);
+char **parse_options(int argc, char **argv);	/* returns the patterns */
 
 /* Ends the test. */
 _Noreturn void fail_at(const char *file, int line, const char *fmt, ...)
