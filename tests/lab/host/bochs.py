@@ -3,7 +3,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -24,14 +23,14 @@ def check():
 
 
 def run(machine, job, directory, terminal=None):
-    payload = Payload(machine, job).data()
+    payload = Payload(job).data()
     size = snapshot.payload_size(payload)
     with snapshot.restorable(machine, size, job.fresh) as saved:
         com1 = (f"com1: enabled=1, mode=term, dev={terminal.path}" if terminal
                 else "com1: enabled=1, mode=file, dev=console")
         snapshot.prepare_restore(saved, directory, payload, com1)
         with open(f"{directory}/commands", "w", encoding="ascii") as f:
-            f.write(f"sb {job.ticks}\ncontinue\n" + "".join(f"set $cpu={n}\nr\n" for n in range(0)) + "r\nquit\n")
+            f.write(f"sb {job.ticks}\ncontinue\nquit\n")
         return watch(machine, job, directory, terminal)
 
 

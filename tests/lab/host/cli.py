@@ -87,11 +87,11 @@ def job_from(options):
         if not os.path.exists(source):
             raise LabError(f"there is no file {source}")
         files.append((source, destination or os.path.basename(source.rstrip("/"))))
-    for spec in options.module:
-        name = spec.split(",")[0]
-        if name.endswith(".ko") and not os.path.exists(name):
-            raise LabError(f"there is no module {name}; `make` builds it")
-    return Job(command=options.command, files=files, modules=options.module, ticks=options.ticks,
+    modules = [spec for spec in options.module if machine.own_module(spec)]
+    for path in (spec.split(",")[0] for spec in modules):
+        if not os.path.exists(path):
+            raise LabError(f"there is no module {path}; `make` builds it")
+    return Job(command=options.command, files=files, modules=modules, ticks=options.ticks,
                heartbeat=options.heartbeat, allow_warnings=options.allow_warnings, fresh=options.fresh,
                keep=options.keep)
 

@@ -23,13 +23,27 @@ def read(path):
         raise LabError(f"cannot read {path}: {error.strerror}") from error
 
 
-def base_key(chosen):
-    return store.key(chosen.version, ("file", BUSYBOX),
-                     *store.source("guest/init", "guest/minilab.c", "guest/Kbuild", "host/cpio.py"))
+def base_key(machine):
+    """All that base_initramfs() depends on."""
+    return store.key(machine.kernel.version, *machine.modules, ("file", BUSYBOX),
+                     *(("file", path) for path, _ in kernel_modules(machine)),
+                     *store.source("guest/init", "guest/minilab.c", "guest/Kbuild", "host/cpio.py", "host/image.py"))
 
 
-def base_initramfs(chosen):
-    """Busybox, the lab's init and module: what is running when the snapshot is taken."""
+def kernel_modules(machine):
+    """The files to insert for the machine's modules (NAME[,parameter=value]…), in order, each with its
+    parameters."""
+    files = {}
+    for spec in machine.modules:
+        name, *parameters = spec.split(",")
+        for path in kernel.module_files(machine.kernel.version, name):
+            files.setdefault(path, [])
+        files[path] = parameters
+    return files.items()
+
+
+def base_initramfs(machine):
+    """Busybox, the lab's init and modules: what is running when the snapshot is taken."""
     archive = Archive()
     for directory in ("proc", "sys", "dev", "tmp", "bin", "lab"):
         archive.directory(directory)
@@ -37,8 +51,14 @@ def base_initramfs(chosen):
     archive.device("dev/null", 1, 3)
     archive.file("bin/busybox", read(BUSYBOX), executable=True)
     archive.file("init", read(os.path.join(store.SOURCE, "guest/init")), executable=True)
-    with tools.lab_module(chosen) as directory:
-        archive.file("minilab.ko", read(f"{directory}/minilab.ko"))
+    with tools.lab_module(machine.kernel) as directory:
+        archive.file("modules/minilab.ko", read(f"{directory}/minilab.ko"))
+    inserts = ["insmod /modules/minilab.ko"]
+    for path, parameters in kernel_modules(machine):
+        inside = f"/modules/{kernel.module_name(path)}.ko"
+        archive.file(inside, kernel.stripped_module(path, symbols=False))
+        inserts.append(shlex.join(["insmod", inside, *parameters]))
+    archive.file("modules/insert", " &&\n".join(inserts).encode() + b"\n")
     return archive.data()
 
 
@@ -56,12 +76,12 @@ def libraries(path):
 class Payload:
     """One run's files: those asked for, the libraries they need, modules, and the session script."""
 
-    def __init__(self, machine, job, backend_settings=()):
+    def __init__(self, job, backend_settings=()):
         self.archive = Archive()
         self.archive.file(f"{LAB}/.session", read(os.path.join(store.SOURCE, "guest/session")))
         for source, destination in job.files:
             self.add(source, destination)
-        inserts = [self.insert_command(machine, spec) for spec in job.modules]
+        inserts = [self.insert_command(spec) for spec in job.modules]
         self.archive.file(f"{LAB}/.settings", settings(job, inserts, backend_settings).encode())
 
     def add(self, source, destination):
@@ -76,19 +96,12 @@ class Payload:
                 if library.strip("/") not in self.archive.names:
                     self.archive.file(library, read(library), executable=True)
 
-    def insert_command(self, machine, spec):
-        """Shell commands that insert a module given as NAME[,parameter=value]… or PATH.ko[,…]."""
-        name, *parameters = spec.split(",")
-        files = [name] if name.endswith(".ko") else kernel.module_files(machine.kernel.version, name)
-        commands = []
-        for path in files:
-            inside = f"{LAB}/.modules/{kernel.module_name(path)}.ko"
-            if inside.strip("/") in self.archive.names:
-                continue
-            self.archive.file(inside, kernel.stripped_module(path))
-            arguments = parameters if path == files[-1] else []
-            commands.append(shlex.join(["insmod", inside, *arguments]))
-        return " && ".join(commands) or "true"
+    def insert_command(self, spec):
+        """A shell command that inserts a module given as PATH.ko[,parameter=value]…"""
+        path, *parameters = spec.split(",")
+        inside = f"{LAB}/{os.path.basename(path)}"
+        self.archive.file(inside, kernel.stripped_module(path))
+        return shlex.join(["insmod", inside, *parameters])
 
     def data(self):
         return self.archive.data()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 class Job:
     command: list
     files: list = field(default_factory=list)       # (source, destination relative to the lab's directory)
-    modules: list = field(default_factory=list)     # NAME[,parameter=value]… or PATH.ko[,…]
+    modules: list = field(default_factory=list)     # PATH.ko[,parameter=value]…
     terminal: bool = False                          # the user's terminal is the command's
     rows: int = 24
     columns: int = 80

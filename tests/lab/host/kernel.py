@@ -104,11 +104,14 @@ def module_name(path):
     return os.path.basename(path).partition(".")[0].replace("-", "_")
 
 
-def stripped_module(path):
-    """A module's bytes without debugging information and signature: inserting it takes half the time."""
+def stripped_module(path, symbols=True):
+    """A module's bytes without debugging information and signature, for a fast insertion. Without its
+    local symbols it is faster still (the kernel looks each function up in a list of them), but its
+    functions have no names in a trace."""
+    strip = "--strip-debug" if symbols else "--strip-unneeded"
     with tempfile.NamedTemporaryFile(suffix=".ko") as out:
         try:
-            subprocess.run(["objcopy", "--strip-debug", path, out.name], check=True, capture_output=True)
+            subprocess.run(["objcopy", strip, "--remove-section=.BTF", path, out.name], check=True, capture_output=True)
         except subprocess.CalledProcessError as error:
             raise LabError(f"cannot strip {path}: {error.stderr.decode().strip()}") from error
         with open(out.name, "rb") as f:

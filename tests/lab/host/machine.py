@@ -13,6 +13,11 @@ DEFAULT_MEMORY = 512
 WRONG_TSC_FREQUENCY = ("corei7_skylake_x", "corei3_cnl")
 
 
+def own_module(spec):
+    """Whether a module is a file, and not one that came with the kernel."""
+    return spec.split(",")[0].endswith(".ko")
+
+
 @dataclass
 class Machine:
     kernel: object
@@ -21,6 +26,7 @@ class Machine:
     memory_mb: int
     ips: int
     append: str
+    modules: list       # of the kernel's own, NAME[,parameter=value]…; they are part of the snapshot
 
     @staticmethod
     def from_options(options, kernel):
@@ -30,7 +36,8 @@ class Machine:
                        cpus=options.cpus,
                        memory_mb=options.mem,
                        ips=options.ips or (DEFAULT_SMP_IPS if smp else DEFAULT_IPS),
-                       append=options.append)
+                       append=options.append,
+                       modules=[m for m in options.module if not own_module(m)])
 
     def command_line(self, *more):
         """A later word wins over an earlier one, so that --append overrides what is said here."""

@@ -72,7 +72,7 @@ def restorable(machine, payload_mb, fresh=False):
     """A cache entry with the snapshot of this machine."""
     region = bootimage.payload_region(machine.memory_mb, payload_mb)
     arguments = command_line(machine, region)
-    name = store.key(bochs_config(machine), arguments, image.base_key(machine.kernel),
+    name = store.key(bochs_config(machine), arguments, image.base_key(machine),
                      ("file", machine.kernel.image), ("file", BOCHS), ("file", BIOS),
                      *store.source("bochs/stub.S", "bochs/savehook.c", "host/bootimage.py", "host/snapshot.py"))
 
@@ -89,7 +89,7 @@ def boot_and_save(machine, arguments, region, directory):
     os.mkdir(boot)
     with tools.bochs_tools() as helpers, vmlinux(machine.kernel) as elf:
         bootimage.write(f"{boot}/image", image.read(machine.kernel.image), image.read(f"{elf}/vmlinux"),
-                        image.base_initramfs(machine.kernel), arguments, machine.memory_mb, region)
+                        image.base_initramfs(machine), arguments, machine.memory_mb, region)
         write(f"{boot}/boot.rom", option_rom(image.read(f"{helpers}/stub.bin")))
         config = bochs_config(machine) + (f"optromimage1: file=boot.rom, address=0xd0000\n"
                                           f"optramimage1: file=image, address={bootimage.SPARE:#x}\n")
