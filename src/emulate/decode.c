@@ -1,0 +1,694 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The decoder: bytes to struct insn.
+ *
+ * The tables describe the whole one- and two-byte opcode maps, so that the length of any
+ * instruction is known, and name an operation (enum emu_op) where execute.c has one. A table entry
+ * that isn't written down is all zero: an instruction of the opcode byte alone that execute.c
+ * doesn't do.
+ *
+ * SDM: "Instruction Format", and the opcode maps of its appendix.
+ */
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "emulate.h"
+
+struct opcode {
+	u8 op;			/* enum emu_op, or a group's index */
+	u8 dst, src;		/* enum emu_kind */
+	u8 imm;			/* enum emu_imm */
+	u8 flags;		/* enum emu_opflag */
+};
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+#define UNDEF		{ .op = OP_UNDEFINED }
+#define OTHER(i, f)	{ .imm = (i), .flags = (f) }	/* decoded, not executed */
+
+/* op Eb,Gb; op Ev,Gv; op Gb,Eb; op Gv,Ev; op AL,Ib; op rAX,Iz */
+#define ALU(base, name)							\
+	[(base) + 0] = { name, K_E, K_G, 0, MODRM | BYTE },		\
+	[(base) + 1] = { name, K_E, K_G, 0, MODRM },			\
+	[(base) + 2] = { name, K_G, K_E, 0, MODRM | BYTE },		\
+	[(base) + 3] = { name, K_G, K_E, 0, MODRM },			\
+	[(base) + 4] = { name, K_A, K_I, I_B, BYTE },			\
+	[(base) + 5] = { name, K_A, K_I, I_Z, 0 }
+
+enum group { G1, G1A, G3, G4, G5, G8, G9, G11, G15, NR_GROUPS };
+
+static const struct opcode map_1byte[256] = {
+	ALU(0x00, OP_ADD),
+	[0x06 ... 0x07] = OTHER(0, NO64),
+	ALU(0x08, OP_OR),
+	[0x0e] = OTHER(0, NO64),
+	ALU(0x10, OP_ADC),
+	[0x16 ... 0x17] = OTHER(0, NO64),
+	ALU(0x18, OP_SBB),
+	[0x1e ... 0x1f] = OTHER(0, NO64),
+	ALU(0x20, OP_AND),
+	[0x27] = OTHER(0, NO64),
+	ALU(0x28, OP_SUB),
+	[0x2f] = OTHER(0, NO64),
+	ALU(0x30, OP_XOR),
+	[0x37] = OTHER(0, NO64),
+	ALU(0x38, OP_CMP),
+	[0x3f] = OTHER(0, NO64),
+
+	/* 40 to 4f are REX in 64-bit code: prefixes() has taken them */
+	[0x40 ... 0x47] = { OP_INC, K_Z, K_NONE, 0, 0 },
+	[0x48 ... 0x4f] = { OP_DEC, K_Z, K_NONE, 0, 0 },
+
+	[0x50 ... 0x5f] = OTHER(0, D64),
+	[0x60 ... 0x61] = OTHER(0, NO64),
+	[0x62] = OTHER(0, MODRM | MEM | NO64),		/* BOUND; EVEX is recognised before */
+	[0x63] = { OP_MOVSX, K_G, K_ED, 0, MODRM },	/* ARPL outside of 64-bit code */
+	[0x68] = OTHER(I_Z, D64),
+	[0x69] = OTHER(I_Z, MODRM),
+	[0x6a] = OTHER(I_B, D64),
+	[0x6b] = OTHER(I_B, MODRM),
+	[0x6c] = { OP_INS, K_NONE, K_NONE, 0, BYTE },
+	[0x6d] = { OP_INS, K_NONE, K_NONE, 0, 0 },
+	[0x6e] = { OP_OUTS, K_NONE, K_NONE, 0, BYTE },
+	[0x6f] = { OP_OUTS, K_NONE, K_NONE, 0, 0 },
+
+	[0x70 ... 0x7f] = OTHER(I_B, F64),
+	[0x80] = { G1, K_E, K_I, I_B, MODRM | BYTE | GROUP },
+	[0x81] = { G1, K_E, K_I, I_Z, MODRM | GROUP },
+	[0x82] = { G1, K_E, K_I, I_B, MODRM | BYTE | GROUP | NO64 },
+	[0x83] = { G1, K_E, K_I, I_B, MODRM | GROUP },
+	[0x84] = { OP_TEST, K_E, K_G, 0, MODRM | BYTE },
+	[0x85] = { OP_TEST, K_E, K_G, 0, MODRM },
+	[0x86] = { OP_XCHG, K_E, K_G, 0, MODRM | BYTE },
+	[0x87] = { OP_XCHG, K_E, K_G, 0, MODRM },
+	[0x88] = { OP_MOV, K_E, K_G, 0, MODRM | BYTE },
+	[0x89] = { OP_MOV, K_E, K_G, 0, MODRM },
+	[0x8a] = { OP_MOV, K_G, K_E, 0, MODRM | BYTE },
+	[0x8b] = { OP_MOV, K_G, K_E, 0, MODRM },
+	[0x8c] = { OP_MOV, K_E, K_S, 0, MODRM },
+	[0x8d] = { OP_LEA, K_G, K_NONE, 0, MODRM | MEM },
+	[0x8e] = OTHER(0, MODRM),
+	[0x8f] = { G1A, K_NONE, K_NONE, 0, MODRM | GROUP | D64 },
+
+	[0x90] = { OP_NOP, K_NONE, K_NONE, 0, 0 },	/* XCHG r8,rAX with REX.B: resolve() */
+	[0x91 ... 0x97] = { OP_XCHG, K_Z, K_A, 0, 0 },
+	[0x9a] = OTHER(I_AP, NO64),
+	[0x9c ... 0x9d] = OTHER(0, D64),
+
+	[0xa0] = { OP_MOV, K_A, K_O, I_O, BYTE },
+	[0xa1] = { OP_MOV, K_A, K_O, I_O, 0 },
+	[0xa2] = { OP_MOV, K_O, K_A, I_O, BYTE },
+	[0xa3] = { OP_MOV, K_O, K_A, I_O, 0 },
+	[0xa4] = { OP_MOVS, K_NONE, K_NONE, 0, BYTE },
+	[0xa5] = { OP_MOVS, K_NONE, K_NONE, 0, 0 },
+	[0xa6] = { OP_CMPS, K_NONE, K_NONE, 0, BYTE },
+	[0xa7] = { OP_CMPS, K_NONE, K_NONE, 0, 0 },
+	[0xa8] = { OP_TEST, K_A, K_I, I_B, BYTE },
+	[0xa9] = { OP_TEST, K_A, K_I, I_Z, 0 },
+	[0xaa] = { OP_STOS, K_NONE, K_NONE, 0, BYTE },
+	[0xab] = { OP_STOS, K_NONE, K_NONE, 0, 0 },
+	[0xac] = { OP_LODS, K_NONE, K_NONE, 0, BYTE },
+	[0xad] = { OP_LODS, K_NONE, K_NONE, 0, 0 },
+	[0xae] = { OP_SCAS, K_NONE, K_NONE, 0, BYTE },
+	[0xaf] = { OP_SCAS, K_NONE, K_NONE, 0, 0 },
+	[0xb0 ... 0xb7] = { OP_MOV, K_Z, K_I, I_B, BYTE },
+	[0xb8 ... 0xbf] = { OP_MOV, K_Z, K_I, I_V, 0 },
+
+	[0xc0] = OTHER(I_B, MODRM | BYTE),
+	[0xc1] = OTHER(I_B, MODRM),
+	[0xc2] = OTHER(I_W, F64),
+	[0xc3] = OTHER(0, F64),
+	[0xc4 ... 0xc5] = OTHER(0, MODRM | MEM | NO64),	/* LES, LDS; VEX is recognised before */
+	[0xc6] = { G11, K_E, K_I, I_B, MODRM | BYTE | GROUP },
+	[0xc7] = { G11, K_E, K_I, I_Z, MODRM | GROUP },
+	[0xc8] = OTHER(I_WB, D64),
+	[0xc9] = OTHER(0, D64),
+	[0xca] = OTHER(I_W, 0),
+	[0xcd] = OTHER(I_B, 0),
+	[0xce] = OTHER(0, NO64),
+
+	[0xd0] = OTHER(0, MODRM | BYTE),
+	[0xd1] = OTHER(0, MODRM),
+	[0xd2] = OTHER(0, MODRM | BYTE),
+	[0xd3] = OTHER(0, MODRM),
+	[0xd4 ... 0xd5] = OTHER(I_B, NO64),
+	[0xd6] = OTHER(0, NO64),
+	[0xd8 ... 0xdf] = OTHER(0, MODRM),
+
+	[0xe0 ... 0xe3] = OTHER(I_B, F64),
+	[0xe4] = { OP_IN, K_NONE, K_NONE, I_B, BYTE },
+	[0xe5] = { OP_IN, K_NONE, K_NONE, I_B, 0 },
+	[0xe6] = { OP_OUT, K_NONE, K_NONE, I_B, BYTE },
+	[0xe7] = { OP_OUT, K_NONE, K_NONE, I_B, 0 },
+	[0xe8 ... 0xe9] = OTHER(I_J, F64),
+	[0xea] = OTHER(I_AP, NO64),
+	[0xeb] = OTHER(I_B, F64),
+	[0xec] = { OP_IN, K_NONE, K_NONE, 0, BYTE },
+	[0xed] = { OP_IN, K_NONE, K_NONE, 0, 0 },
+	[0xee] = { OP_OUT, K_NONE, K_NONE, 0, BYTE },
+	[0xef] = { OP_OUT, K_NONE, K_NONE, 0, 0 },
+
+	[0xf6] = { G3, K_E, K_NONE, 0, MODRM | BYTE | GROUP },
+	[0xf7] = { G3, K_E, K_NONE, 0, MODRM | GROUP },
+	[0xfe] = { G4, K_E, K_NONE, 0, MODRM | BYTE | GROUP },
+	[0xff] = { G5, K_E, K_NONE, 0, MODRM | GROUP },
+};
+
+static const struct opcode map_0f[256] = {
+	[0x00 ... 0x03] = OTHER(0, MODRM),
+	[0x04] = UNDEF,
+	[0x0a] = UNDEF,
+	[0x0b] = UNDEF,					/* UD2 */
+	[0x0c] = UNDEF,
+	[0x0d] = { OP_NOP, K_NONE, K_NONE, 0, MODRM },	/* PREFETCHW */
+	[0x0e] = UNDEF,
+	[0x0f] = { OP_UNDEFINED, K_NONE, K_NONE, I_B, MODRM },	/* 3DNow! */
+	[0x10 ... 0x17] = OTHER(0, MODRM),
+	[0x18 ... 0x1f] = { OP_NOP, K_NONE, K_NONE, 0, MODRM },	/* PREFETCH, hint NOPs, CET */
+	[0x20 ... 0x23] = OTHER(0, MODRM | REG),
+	[0x24] = UNDEF, [0x25] = UNDEF, [0x26] = UNDEF, [0x27] = UNDEF,
+	[0x28 ... 0x2f] = OTHER(0, MODRM),
+	[0x36] = UNDEF,
+	[0x39] = UNDEF,
+	[0x3b ... 0x3f] = UNDEF,
+	[0x40 ... 0x4f] = { OP_CMOV, K_G, K_E, 0, MODRM },
+	[0x50 ... 0x6f] = OTHER(0, MODRM),
+	[0x70 ... 0x73] = OTHER(I_B, MODRM),
+	[0x74 ... 0x76] = OTHER(0, MODRM),
+	[0x78 ... 0x79] = OTHER(0, MODRM),		/* VMREAD, VMWRITE */
+	[0x7a ... 0x7b] = UNDEF,
+	[0x7c ... 0x7f] = OTHER(0, MODRM),
+	[0x80 ... 0x8f] = OTHER(I_J, F64),
+	[0x90 ... 0x9f] = { OP_SETCC, K_E, K_NONE, 0, MODRM | BYTE },
+	[0xa0 ... 0xa1] = OTHER(0, D64),
+	[0xa3] = { OP_BT, K_E, K_G, 0, MODRM },
+	[0xa4] = OTHER(I_B, MODRM),
+	[0xa5] = OTHER(0, MODRM),
+	[0xa6 ... 0xa7] = UNDEF,
+	[0xa8 ... 0xa9] = OTHER(0, D64),
+	[0xab] = { OP_BTS, K_E, K_G, 0, MODRM },
+	[0xac] = OTHER(I_B, MODRM),
+	[0xad] = OTHER(0, MODRM),
+	[0xae] = { G15, K_NONE, K_NONE, 0, MODRM | GROUP },
+	[0xaf] = OTHER(0, MODRM),
+	[0xb0] = { OP_CMPXCHG, K_E, K_G, 0, MODRM | BYTE },
+	[0xb1] = { OP_CMPXCHG, K_E, K_G, 0, MODRM },
+	[0xb2] = OTHER(0, MODRM | MEM),
+	[0xb3] = { OP_BTR, K_E, K_G, 0, MODRM },
+	[0xb4 ... 0xb5] = OTHER(0, MODRM | MEM),
+	[0xb6] = { OP_MOV, K_G, K_EB, 0, MODRM },	/* MOVZX: operands are zero-extended */
+	[0xb7] = { OP_MOV, K_G, K_EW, 0, MODRM },
+	[0xb8] = OTHER(0, MODRM),			/* POPCNT; JMPE without F3 */
+	[0xb9] = { OP_UNDEFINED, K_NONE, K_NONE, 0, MODRM },	/* UD1 */
+	[0xba] = { G8, K_E, K_I, I_B, MODRM | GROUP },
+	[0xbb] = { OP_BTC, K_E, K_G, 0, MODRM },
+	[0xbc ... 0xbd] = OTHER(0, MODRM),
+	[0xbe] = { OP_MOVSX, K_G, K_EB, 0, MODRM },
+	[0xbf] = { OP_MOVSX, K_G, K_EW, 0, MODRM },
+	[0xc0] = { OP_XADD, K_E, K_G, 0, MODRM | BYTE },
+	[0xc1] = { OP_XADD, K_E, K_G, 0, MODRM },
+	[0xc2] = OTHER(I_B, MODRM),
+	[0xc3] = { OP_MOV, K_E, K_G, 0, MODRM | MEM },	/* MOVNTI */
+	[0xc4 ... 0xc6] = OTHER(I_B, MODRM),
+	[0xc7] = { G9, K_NONE, K_NONE, 0, MODRM | GROUP },
+	[0xc8 ... 0xcf] = { OP_BSWAP, K_Z, K_NONE, 0, 0 },
+	[0xd0 ... 0xfe] = OTHER(0, MODRM),
+	[0xff] = { OP_UNDEFINED, K_NONE, K_NONE, 0, MODRM },	/* UD0 */
+};
+
+/* 0F 38 xx: all with ModRM, without immediate. */
+static const struct opcode other_0f38 = OTHER(0, MODRM);
+static const struct opcode movbe[2] = {
+	{ OP_MOVBE, K_G, K_E, 0, MODRM | MEM },		/* F0 */
+	{ OP_MOVBE, K_E, K_G, 0, MODRM | MEM },		/* F1 */
+};
+
+/* 0F 3A xx, and VEX map 3: all with ModRM and an immediate byte. */
+static const struct opcode other_0f3a = OTHER(I_B, MODRM);
+
+/* What ModRM.reg changes: the operation, and where given here the immediate. */
+static const struct { u8 op, imm; } groups[NR_GROUPS][8] = {
+	[G1] = {
+		{ OP_ADD }, { OP_OR }, { OP_ADC }, { OP_SBB },
+		{ OP_AND }, { OP_SUB }, { OP_XOR }, { OP_CMP },
+	},
+	[G1A] = { [1 ... 7] = { OP_UNDEFINED } },
+	[G3] = {	/* I_V stands for I_B or I_Z, by operand size */
+		{ OP_TEST, I_V }, { OP_TEST, I_V }, { OP_NOT }, { OP_NEG },
+	},
+	[G4] = { { OP_INC }, { OP_DEC }, [2 ... 7] = { OP_UNDEFINED } },
+	[G5] = { { OP_INC }, { OP_DEC }, [7] = { OP_UNDEFINED } },
+	[G8] = {
+		[0 ... 3] = { OP_UNDEFINED },
+		[4] = { OP_BT }, { OP_BTS }, { OP_BTR }, { OP_BTC },
+	},
+	[G9] = { },
+	[G11] = { { OP_MOV }, [1 ... 6] = { OP_UNDEFINED }, [7] = { OP_OTHER } },
+	[G15] = { },
+};
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+/* Fetches what there is up to the end of the page or of the segment. At least one byte, or not OK. */
+static enum emu_result refill(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+	u64 at = e->rip + insn->avail;
+	unsigned int len = EMU_INSN_MAX - insn->avail;
+	enum emu_result r;
+
+	if (!len)
+		return emu_gp(e);
+	if (e->mode == EMU_LONG) {
+		if (!emu_canonical(at))
+			return emu_gp(e);
+	} else {
+		const struct minivmm_segment *cs = emu_segment(e, EMU_CS);
+
+		at = (u32)at;
+		if (at > cs->limit)
+			return emu_gp(e);
+		len = min_t(u64, len, cs->limit - at + 1);
+		at = (u32)(cs->base + at);
+	}
+	len = min_t(unsigned int, len, EMU_PAGE - (at & (EMU_PAGE - 1)));
+	r = emu_host_fetch(e, at, insn->bytes + insn->avail, len);
+	if (r == EMU_OK)
+		insn->avail += len;
+	return r;
+}
+
+static inline enum emu_result next_byte(struct emu *e, u8 *byte)
+{
+	struct insn *insn = &e->insn;
+
+	if (insn->len == insn->avail) {
+		enum emu_result r = refill(e);
+
+		if (r != EMU_OK)
+			return r;
+	}
+	*byte = insn->bytes[insn->len++];
+	return EMU_OK;
+}
+
+/* A little-endian number of size bytes, sign-extended. */
+static enum emu_result next_number(struct emu *e, unsigned int size, u64 *value)
+{
+	u64 v = 0;
+	unsigned int i;
+	enum emu_result r;
+	u8 byte;
+
+	for (i = 0; i < size; i++) {
+		r = next_byte(e, &byte);
+		if (r != EMU_OK)
+			return r;
+		v |= (u64)byte << (8 * i);
+	}
+	*value = (u64)((s64)(v << (64 - 8 * size)) >> (64 - 8 * size));
+	return EMU_OK;
+}
+
+/* ---- prefixes -------------------------------------------------------------------------------- */
+
+/* Takes one legacy prefix or REX. A REX counts only right before the opcode. */
+static bool take_prefix(struct emu *e, u8 byte)
+{
+	struct insn *insn = &e->insn;
+	bool is_long = e->mode == EMU_LONG;
+
+	switch (byte) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e:
+		if (!is_long)	/* there they are ignored, and an earlier FS or GS stays */
+			insn->seg_override = (byte >> 3) & 3;
+		break;
+	case 0x64: case 0x65:
+		insn->seg_override = EMU_FS + (byte & 1);
+		break;
+	case 0x66:
+		insn->opsize = true;
+		break;
+	case 0x67:
+		insn->adsize = true;
+		break;
+	case 0xf0:
+		insn->lock = true;
+		break;
+	case 0xf2: case 0xf3:
+		insn->rep = byte;
+		break;
+	default:
+		if (!is_long || (byte & 0xf0) != 0x40)
+			return false;
+		insn->rex = byte;
+		return true;
+	}
+	insn->rex = 0;
+	return true;
+}
+
+/* ---- ModRM ----------------------------------------------------------------------------------- */
+
+static u64 base_reg(struct emu *e, unsigned int reg)
+{
+	return e->regs[reg | (e->insn.rex & 1) << 3];
+}
+
+static enum emu_result address16(struct emu *e, bool *disp_only)
+{
+	static const s8 regs[8][2] = {
+		{ EMU_RBX, EMU_RSI }, { EMU_RBX, EMU_RDI }, { EMU_RBP, EMU_RSI },
+		{ EMU_RBP, EMU_RDI }, { EMU_RSI, -1 }, { EMU_RDI, -1 }, { EMU_RBP, -1 },
+		{ EMU_RBX, -1 },
+	};
+	struct insn *insn = &e->insn;
+	const s8 *reg = regs[insn->modrm & 7];
+
+	if ((insn->modrm & 0xc7) == 0x06) {
+		*disp_only = true;
+		return EMU_OK;
+	}
+	insn->ea = e->regs[reg[0]];
+	if (reg[1] >= 0)
+		insn->ea += e->regs[reg[1]];
+	if (reg[0] == EMU_RBP)
+		insn->seg = EMU_SS;
+	return EMU_OK;
+}
+
+static enum emu_result sib(struct emu *e, bool *disp_only)
+{
+	struct insn *insn = &e->insn;
+	unsigned int index, base;
+	enum emu_result r;
+	u8 byte;
+
+	r = next_byte(e, &byte);
+	if (r != EMU_OK)
+		return r;
+	index = ((byte >> 3) & 7) | (insn->rex & 2) << 2;
+	base = byte & 7;
+	if (index != EMU_RSP)	/* r12 can be an index, RSP can't */
+		insn->ea = e->regs[index] << (byte >> 6);
+	if (base == EMU_RBP && insn->modrm >> 6 == 0) {
+		*disp_only = true;
+		return EMU_OK;
+	}
+	insn->ea += base_reg(e, base);
+	if ((base == EMU_RSP || base == EMU_RBP) && !(insn->rex & 1))
+		insn->seg = EMU_SS;
+	return EMU_OK;
+}
+
+static enum emu_result address32(struct emu *e, bool *disp_only)
+{
+	struct insn *insn = &e->insn;
+	unsigned int rm = insn->modrm & 7;
+
+	if (rm == EMU_RSP)
+		return sib(e, disp_only);
+	if (rm == EMU_RBP && insn->modrm >> 6 == 0) {
+		*disp_only = true;
+		insn->rip_relative = e->mode == EMU_LONG;
+		return EMU_OK;
+	}
+	insn->ea = base_reg(e, rm);
+	if (rm == EMU_RBP && !(insn->rex & 1))
+		insn->seg = EMU_SS;
+	return EMU_OK;
+}
+
+/* The memory operand: its segment, and its offset but for RIP and truncation (finish()). */
+static enum emu_result memory_operand(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+	unsigned int mod = insn->modrm >> 6;
+	bool disp_only = false;
+	enum emu_result r;
+	u64 disp = 0;
+
+	insn->mem = true;
+	insn->seg = EMU_DS;
+	r = insn->ad_size == 2 ? address16(e, &disp_only) : address32(e, &disp_only);
+	if (r != EMU_OK)
+		return r;
+	if (mod == 1)
+		r = next_number(e, 1, &disp);
+	else if (mod == 2 || disp_only)
+		r = next_number(e, insn->ad_size == 2 ? 2 : 4, &disp);
+	insn->ea += disp;
+	return r;
+}
+
+/* ---- opcode ---------------------------------------------------------------------------------- */
+
+/* VEX and EVEX: the payload bytes and the opcode. Not executed yet: EVEX's disp8 isn't scaled. */
+static enum emu_result vex(struct emu *e, struct opcode *op)
+{
+	struct insn *insn = &e->insn;
+	bool prefixed = insn->rex || insn->opsize || insn->rep || insn->lock;
+	unsigned int i, n = insn->vex == 0xc5 ? 1 : insn->vex == 0xc4 ? 2 : 3;
+	enum emu_result r;
+	u8 payload[3];
+
+	for (i = 0; i < n; i++) {
+		r = next_byte(e, &payload[i]);
+		if (r != EMU_OK)
+			return r;
+	}
+	r = next_byte(e, &insn->opcode);
+	if (r != EMU_OK)
+		return r;
+	insn->map = n == 1 ? 1 : payload[0] & (n == 2 ? 0x1f : 7);
+	insn->rex = n == 1 ? (u8)~payload[0] >> 7 << 2 : (u8)~payload[0] >> 5;
+	if (e->mode != EMU_LONG)
+		insn->rex = 0;
+	*op = insn->map == 3 ? other_0f3a : other_0f38;
+	if (insn->map == 1) {
+		if (insn->opcode == 0x77)	/* VZEROUPPER */
+			op->flags = 0;
+		if (map_0f[insn->opcode].imm == I_B)
+			op->imm = I_B;
+	}
+	if (prefixed || !insn->map || insn->map == 4 || insn->map > 6)
+		op->op = OP_UNDEFINED;
+	return EMU_OK;
+}
+
+/* In 64-bit code C4, C5 and 62 are always VEX, else where LES, LDS and BOUND would be undefined. */
+static enum emu_result maybe_vex(struct emu *e, bool *is_vex)
+{
+	struct insn *insn = &e->insn;
+	enum emu_result r;
+	u8 byte;
+
+	if (e->mode == EMU_REAL || e->mode == EMU_VM86)
+		return EMU_OK;
+	r = next_byte(e, &byte);
+	if (r != EMU_OK)
+		return r;
+	insn->len--;
+	*is_vex = e->mode == EMU_LONG || byte >> 6 == 3;
+	return EMU_OK;
+}
+
+static enum emu_result two_byte(struct emu *e, struct opcode *op)
+{
+	struct insn *insn = &e->insn;
+	enum emu_result r;
+
+	r = next_byte(e, &insn->opcode);
+	if (r != EMU_OK)
+		return r;
+	insn->map = 1;
+	*op = map_0f[insn->opcode];
+	if (insn->opcode != 0x38 && insn->opcode != 0x3a)
+		return EMU_OK;
+
+	insn->map = insn->opcode == 0x38 ? 2 : 3;
+	*op = insn->map == 2 ? other_0f38 : other_0f3a;
+	r = next_byte(e, &insn->opcode);
+	if (r != EMU_OK)
+		return r;
+	if (insn->map == 2 && (insn->opcode & 0xfe) == 0xf0 && insn->rep != 0xf2)
+		*op = movbe[insn->opcode & 1];
+	return EMU_OK;
+}
+
+/* Prefixes and opcode bytes; *op is the table's entry for them. */
+static enum emu_result opcode(struct emu *e, struct opcode *op)
+{
+	struct insn *insn = &e->insn;
+	bool is_vex = false;
+	enum emu_result r;
+	u8 byte;
+
+	do {
+		r = next_byte(e, &byte);
+		if (r != EMU_OK)
+			return r;
+	} while (take_prefix(e, byte));
+
+	if (byte == 0x0f)
+		return two_byte(e, op);
+	if (byte == 0xc4 || byte == 0xc5 || byte == 0x62) {
+		r = maybe_vex(e, &is_vex);
+		if (r != EMU_OK)
+			return r;
+		if (is_vex) {
+			insn->vex = byte;
+			return vex(e, op);
+		}
+	}
+	insn->opcode = byte;
+	*op = map_1byte[byte];
+	return EMU_OK;
+}
+
+static void resolve_group(struct insn *insn, unsigned int group)
+{
+	unsigned int reg = (insn->modrm >> 3) & 7;
+
+	insn->op = groups[group][reg].op;
+	if (groups[group][reg].imm) {
+		insn->src = K_I;
+		insn->imm_kind = insn->flags & BYTE ? I_B : I_Z;
+	}
+}
+
+/* What the tables can't say. */
+static void resolve_oddities(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+
+	if (insn->vex)
+		return;
+	if (insn->map == 0 && insn->opcode == 0x63 && e->mode != EMU_LONG)
+		insn->op = OP_OTHER;				/* ARPL */
+	if (insn->map == 0 && insn->opcode == 0x90 && insn->rex & 1) {
+		insn->op = OP_XCHG;
+		insn->dst = K_Z;
+		insn->src = K_A;
+	}
+	if (insn->map == 1 && insn->opcode == 0xc3 && (insn->opsize || insn->rep))
+		insn->op = OP_UNDEFINED;			/* MOVNTI takes no such prefix */
+}
+
+static void operand_sizes(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+
+	if (e->mode == EMU_LONG) {
+		insn->ad_size = insn->adsize ? 4 : 8;
+		insn->op_size = insn->rex & 8 ? 8 : insn->opsize ? 2 : 4;
+		if (insn->flags & F64 || (insn->flags & D64 && insn->op_size == 4))
+			insn->op_size = 8;
+	} else {
+		bool is32 = e->mode == EMU_PROT32;
+
+		insn->ad_size = is32 != insn->adsize ? 4 : 2;
+		insn->op_size = is32 != insn->opsize ? 4 : 2;
+	}
+	if (insn->flags & BYTE)
+		insn->op_size = 1;
+}
+
+/* ---- immediates ------------------------------------------------------------------------------ */
+
+static unsigned int imm_size(const struct emu *e)
+{
+	const struct insn *insn = &e->insn;
+	unsigned int z = insn->op_size == 2 ? 2 : 4;
+
+	switch (insn->imm_kind) {
+	case I_B:
+		return 1;
+	case I_W:
+		return 2;
+	case I_Z:
+		return z;
+	case I_V:
+		return insn->op_size;
+	case I_WB:
+		return 3;
+	case I_AP:
+		return z + 2;
+	case I_J:
+		return e->mode == EMU_LONG ? 4 : z;
+	case I_O:
+		return insn->ad_size;
+	}
+	return 0;
+}
+
+/* With all bytes read: addresses that depend on the length, and on the address size. */
+static void finish(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+
+	if (insn->imm_kind == I_O) {
+		insn->mem = true;
+		insn->seg = EMU_DS;
+		insn->ea = insn->imm;
+	}
+	if (insn->rip_relative)
+		insn->ea += e->rip + insn->len;
+	insn->ea = emu_mask(insn->ea, insn->ad_size);
+	if (insn->mem && insn->seg_override >= 0)
+		insn->seg = insn->seg_override;
+}
+
+/* ---- all together ---------------------------------------------------------------------------- */
+
+static enum emu_result decode_modrm(struct emu *e, bool is_group)
+{
+	struct insn *insn = &e->insn;
+	enum emu_result r;
+
+	r = next_byte(e, &insn->modrm);
+	if (r != EMU_OK)
+		return r;
+	if (is_group)
+		resolve_group(insn, insn->op);
+	if (insn->flags & REG || insn->modrm >> 6 == 3)
+		return EMU_OK;
+	return memory_operand(e);
+}
+
+enum emu_result emu_decode(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+	struct opcode op;
+	enum emu_result r;
+
+	memset(insn, 0, sizeof(*insn));
+	insn->seg_override = -1;
+	r = opcode(e, &op);
+	if (r != EMU_OK)
+		return r;
+	if (op.flags & NO64 && e->mode == EMU_LONG)
+		return emu_ud(e);
+
+	insn->op = op.op;
+	insn->dst = op.dst;
+	insn->src = op.src;
+	insn->imm_kind = op.imm;
+	insn->flags = op.flags;
+	operand_sizes(e);
+	if (op.flags & MODRM) {
+		r = decode_modrm(e, op.flags & GROUP);
+		if (r != EMU_OK)
+			return r;
+	}
+	resolve_oddities(e);
+	if (insn->imm_kind) {
+		r = next_number(e, imm_size(e), &insn->imm);
+		if (r != EMU_OK)
+			return r;
+	}
+	finish(e);
+	if (insn->op == OP_UNDEFINED || (insn->flags & MEM && !insn->mem))
+		return emu_ud(e);
+	return EMU_OK;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The instruction emulator: what it is given, what it asks for, what it hands back.
+ *
+ * decode.c turns bytes into a struct insn by tables that know the length and the operands of every
+ * instruction; execute.c performs those it has a function for. Both reach the guest only through
+ * the emu_host_*() functions below, which whoever links the emulator provides: io.c in the module,
+ * a model of memory in the unit tests. Nothing here allocates, sleeps or knows a hypervisor.
+ *
+ * An instruction is done whole or not at all: registers change only in emu.out, which the caller
+ * takes over when emu_run() returns EMU_OK or EMU_PART, so that an instruction that lacks data can
+ * be run again from its first byte.
+ *
+ * Reading order: this file, emu_run() and below at the end of execute.c, then decode.c.
+ */
+#ifndef MINIVMM_EMULATE_H
+#define MINIVMM_EMULATE_H
+
+#include <linux/types.h>
+
+#include <linux/minivmm.h>	/* struct minivmm_segment */
+
+#define EMU_INSN_MAX	15	/* bytes; one more is #GP */
+#define EMU_PAGE	4096u
+#define EMU_BATCH	1024	/* iterations of REP between two looks at interrupts */
+
+enum emu_mode { EMU_REAL, EMU_VM86, EMU_PROT16, EMU_PROT32, EMU_LONG };	/* of the code segment */
+
+/* Registers and segments are numbered as instructions encode them. */
+enum { EMU_RAX, EMU_RCX, EMU_RDX, EMU_RBX, EMU_RSP, EMU_RBP, EMU_RSI, EMU_RDI, EMU_NR_REGS = 16 };
+enum { EMU_ES, EMU_CS, EMU_SS, EMU_DS, EMU_FS, EMU_GS, EMU_LDTR, EMU_TR, EMU_NR_SEGS };
+
+enum emu_result {
+	EMU_OK,		/* done: take over emu.out */
+	EMU_PART,	/* REP: some iterations are done, RIP stays. Take over emu.out */
+	EMU_FAULT,	/* emu.fault is to be injected, nothing else has changed */
+	EMU_IO,		/* a device must deliver first: run the instruction again when it has */
+	EMU_RETRY,	/* memory changed under a locked instruction: run it again */
+	EMU_UNHANDLED,	/* valid, or may be, but not one of ours */
+	EMU_ERROR,	/* the host failed, and knows how */
+};
+
+struct emu_fault {
+	u8 vector;
+	bool has_code;
+	u32 code;
+	u64 address;	/* of a page fault */
+};
+
+/* One decoded instruction. */
+struct insn {
+	u8 bytes[EMU_INSN_MAX];
+	u8 avail;	/* bytes that were fetched */
+	u8 len;		/* bytes that it has: the decoder's position while it works */
+
+	/* prefixes */
+	u8 rep;		/* 0, 0xf2 or 0xf3 */
+	u8 rex;
+	bool lock, opsize, adsize;
+	s8 seg_override;	/* -1: none */
+
+	u8 map;		/* 0, 1 = 0F, 2 = 0F 38, 3 = 0F 3A; or VEX's number */
+	u8 vex;		/* 0, 0xc4, 0xc5 or, for EVEX, 0x62 */
+	u8 opcode;
+	u8 modrm;
+
+	/* from the tables, groups resolved */
+	u8 op;		/* enum emu_op */
+	u8 dst, src;	/* enum emu_kind */
+	u8 imm_kind;
+	u8 flags;
+
+	u8 op_size;	/* 1, 2, 4, 8 */
+	u8 ad_size;	/* 2, 4, 8 */
+	bool mem;	/* there is a memory operand, at seg:ea */
+	bool rip_relative;
+	u8 seg;
+	u64 ea;
+	u64 imm;	/* sign-extended */
+};
+
+struct emu_operand {
+	u8 type;	/* enum emu_operand_type */
+	u8 size;
+	u8 reg;
+	u8 shift;	/* 8 for AH, CH, DH, BH */
+	u64 linear;
+	u64 val;
+	u64 old;	/* as it was loaded */
+};
+
+struct emu {
+	/* given by the caller */
+	const u64 *regs;	/* the 16 general registers */
+	u64 rip, rflags;
+	u8 mode;		/* enum emu_mode */
+	u8 cpl;
+	u16 batch;		/* most iterations of REP in one run */
+	void *port_data;	/* a page: the items of emu_host_in() and emu_host_out() */
+
+	/* set by a callback: no further iteration of REP in this run, please */
+	bool stop;
+
+	/* results */
+	struct {
+		u64 regs[EMU_NR_REGS];
+		u16 changed;	/* which of regs hold something */
+		u64 rip, rflags;
+	} out;
+	struct emu_fault fault;
+	struct insn insn;
+
+	/* at work */
+	struct emu_operand dst, src;
+	struct minivmm_segment seg[EMU_NR_SEGS];
+	u8 seg_valid;
+};
+
+/* ---- what it offers -------------------------------------------------------------------------- */
+
+/**
+ * emu_run() - decodes and executes the instruction at emu.rip
+ * @e: with the caller's part filled in
+ *
+ * Return: enum emu_result. Device accesses may have happened with any of them; memory and devices
+ * are written only on the way to EMU_OK, EMU_PART or (by the iterations before) none at all.
+ */
+enum emu_result emu_run(struct emu *e);
+
+/* The two halves of emu_run(). */
+enum emu_result emu_decode(struct emu *e);
+enum emu_result emu_execute(struct emu *e);
+
+/* ---- what it asks for ------------------------------------------------------------------------ */
+
+enum emu_access {
+	EMU_READ	= 0,
+	EMU_WRITE	= 1,	/* of a read: it will be written, so the page must allow that too */
+	EMU_SYSTEM	= 2,	/* the CPU's own access to a descriptor or TSS, not the program's */
+};
+
+/*
+ * Linear addresses are checked against segments and for canonical form already, and wrap at 4G
+ * outside of EMU_LONG. Each returns EMU_OK; or EMU_FAULT with e->fault set, EMU_UNHANDLED or
+ * EMU_ERROR, having changed nothing; a read may return EMU_IO.
+ */
+
+/* len bytes of code that don't cross a page. */
+enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len);
+/* Up to 8 bytes, or any number within one page of memory. */
+enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned int len,
+			      unsigned int access);
+enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len);
+/* As a write, but EMU_RETRY if there isn't old. Where that can't be atomic it is a plain write. */
+enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, unsigned int len);
+/* What is there? EMU_OK: memory that allows the access; EMU_IO: a device. */
+enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access);
+/* *count items from a port into e->port_data; may deliver fewer, at least one. EMU_IO as above. */
+enum emu_result emu_host_in(struct emu *e, u16 port, unsigned int size, unsigned int *count);
+enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigned int count);
+void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s);
+u64 emu_host_segment_base(struct emu *e, unsigned int seg);
+
+/* ---- between decode.c and execute.c ------------------------------------------------------------ */
+
+enum emu_op {	/* what execute.c can do, and what no CPU does */
+	OP_OTHER,	/* known to the decoder only */
+	OP_UNDEFINED,
+	OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP,	/* as encoded */
+	OP_TEST, OP_NOT, OP_NEG, OP_INC, OP_DEC,
+	OP_MOV, OP_MOVSX, OP_MOVBE, OP_LEA, OP_XCHG, OP_CMPXCHG, OP_XADD, OP_BSWAP,
+	OP_CMOV, OP_SETCC, OP_BT, OP_BTS, OP_BTR, OP_BTC, OP_NOP,
+	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN, OP_OUT,
+	NR_EMU_OPS,
+};
+
+enum emu_kind {	/* operands; the size is the instruction's unless the name says one */
+	K_NONE,
+	K_E,		/* ModRM: register or memory */
+	K_EB, K_EW, K_ED,
+	K_G,		/* register of ModRM.reg */
+	K_Z,		/* register of the opcode's low three bits */
+	K_A,		/* rAX */
+	K_S,		/* segment register of ModRM.reg */
+	K_O,		/* memory at an address in the instruction */
+	K_I,		/* immediate */
+};
+
+enum emu_imm {
+	I_NONE,
+	I_B,		/* byte, sign-extended */
+	I_W,		/* 2 bytes */
+	I_Z,		/* 2 or 4 bytes by operand size, sign-extended */
+	I_V,		/* 2, 4 or 8 */
+	I_WB,		/* ENTER: 2 bytes and 1 */
+	I_AP,		/* far pointer: I_Z and a selector */
+	I_J,		/* near displacement: 4 bytes in 64-bit code, else I_Z */
+	I_O,		/* address: 2, 4 or 8 by address size */
+};
+
+enum emu_opflag {
+	MODRM	= 0x01,
+	BYTE	= 0x02,	/* operand size 1 */
+	NO64	= 0x04,	/* undefined in 64-bit code */
+	D64	= 0x08,	/* operand size 8 by default in 64-bit code */
+	F64	= 0x10,	/* ... always */
+	MEM	= 0x20,	/* ModRM must name memory */
+	REG	= 0x40,	/* ModRM names a register, whatever its mod field says */
+	GROUP	= 0x80,	/* op is an index into the groups, ModRM.reg selects */
+};
+
+enum { X86_DE = 0, X86_DB = 1, X86_UD = 6, X86_SS = 12, X86_GP = 13, X86_PF = 14 };
+
+static inline enum emu_result emu_fault(struct emu *e, u8 vector, bool has_code)
+{
+	e->fault = (struct emu_fault){ .vector = vector, .has_code = has_code };
+	return EMU_FAULT;
+}
+
+static inline enum emu_result emu_gp(struct emu *e) { return emu_fault(e, X86_GP, true); }
+static inline enum emu_result emu_ud(struct emu *e) { return emu_fault(e, X86_UD, false); }
+
+static inline bool emu_canonical(u64 linear)
+{
+	return (u64)((s64)(linear << 16) >> 16) == linear;
+}
+
+/* A segment's cache, read once per run. */
+static inline const struct minivmm_segment *emu_segment(struct emu *e, unsigned int seg)
+{
+	if (!(e->seg_valid & (1 << seg))) {
+		emu_host_segment(e, seg, &e->seg[seg]);
+		e->seg_valid |= 1 << seg;
+	}
+	return &e->seg[seg];
+}
+
+/* A register as the instruction sees it: with what it has written itself. */
+static inline u64 emu_reg(const struct emu *e, unsigned int reg)
+{
+	return e->out.changed & (1 << reg) ? e->out.regs[reg] : e->regs[reg];
+}
+
+static inline u64 emu_mask(u64 value, unsigned int size)
+{
+	return value & (~0ull >> (64 - 8 * size));
+}
+
+#endif

@@ -1,0 +1,945 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Port and memory-mapped I/O: the buses with the devices in the kernel, the exits to userspace for
+ * all others, and what the emulator asks of its host.
+ *
+ * How an instruction meets a device that userspace emulates:
+ *  - A write is queued while the instruction runs and goes out when it is done: one exit for each
+ *    piece of at most 8 bytes, RIP already behind the instruction.
+ *  - A read stops the instruction before it has changed anything. The next RUN brings the data; they
+ *    go into a log, and the instruction is run again from its first byte, its reads so far answered
+ *    from the log. So no state of a half-done instruction has to be kept, and memory, mode and
+ *    registers may change in between as they like.
+ *
+ * The run page and the one behind it are mapped by the client, who may change them at any time:
+ * each is read once, and what must be remembered is remembered elsewhere.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+#include <asm/debugreg.h>
+
+#include "minivmm.h"
+#include "emulate/emulate.h"
+
+/* ---- buses ----------------------------------------------------------------------------------- */
+
+#define BUS_MAX_RANGES	1000	/* as KVM's */
+
+struct io_range {
+	u64 start, last;
+	struct io_device *dev;		/* NULL: unregistered, until the array is next replaced */
+};
+
+/* Sorted and without overlaps. Replaced whole; read under RCU or vm->srcu, freed after both. */
+struct io_bus {
+	struct rcu_head rcu;
+	int count;
+	struct io_range range[];
+};
+
+static struct io_device *bus_find(const struct io_bus *bus, u64 addr, int len)
+{
+	int low = 0, high = bus->count;
+
+	while (low < high) {
+		int mid = (low + high) / 2;
+		const struct io_range *range = &bus->range[mid];
+
+		if (addr < range->start)
+			high = mid;
+		else if (addr > range->last)
+			low = mid + 1;
+		else
+			return range->last - addr >= len - 1 ? READ_ONCE(range->dev) : NULL;
+	}
+	return NULL;
+}
+
+/* Is it worth taking srcu? Most accesses are userspace's, and RCU costs next to nothing. */
+static bool bus_has(struct vm *vm, enum io_bus_id id, u64 addr, int len)
+{
+	struct io_bus *bus;
+	bool found;
+
+	rcu_read_lock();
+	bus = rcu_dereference(vm->bus[id]);
+	found = bus && bus_find(bus, addr, len);
+	rcu_read_unlock();
+	return found;
+}
+
+/* Under vm->srcu: 0, or -EOPNOTSUPP if the access is userspace's. */
+static int bus_access(struct vcpu *vcpu, enum io_bus_id id, u64 addr, int len, void *data,
+		      bool write)
+{
+	struct io_bus *bus = srcu_dereference(vcpu->vm->bus[id], &vcpu->vm->srcu);
+	struct io_device *dev = bus ? bus_find(bus, addr, len) : NULL;
+
+	if (!dev)
+		return -EOPNOTSUPP;
+	return write ? dev->write(vcpu, dev, addr, len, data) :
+		       dev->read(vcpu, dev, addr, len, data);
+}
+
+static void bus_free_rcu(struct rcu_head *rcu)
+{
+	/* vm->srcu's readers are gone; now those of bus_has() */
+	kfree_rcu(container_of(rcu, struct io_bus, rcu), rcu);
+}
+
+static struct io_bus *bus_locked(struct vm *vm, enum io_bus_id id)
+{
+	return rcu_dereference_protected(vm->bus[id], lockdep_is_held(&vm->slots_lock));
+}
+
+/* Fills bus with old's live ranges and a new one, in order; -EEXIST if they overlap. */
+static int bus_insert(struct io_bus *bus, const struct io_bus *old, const struct io_range *new)
+{
+	bool placed = false;
+	int i;
+
+	for (i = 0; old && i < old->count; i++) {
+		const struct io_range *range = &old->range[i];
+
+		if (!range->dev)
+			continue;
+		if (range->start <= new->last && range->last >= new->start)
+			return -EEXIST;
+		if (!placed && range->start > new->last) {
+			bus->range[bus->count++] = *new;
+			placed = true;
+		}
+		bus->range[bus->count++] = *range;
+	}
+	if (!placed)
+		bus->range[bus->count++] = *new;
+	return bus->count > BUS_MAX_RANGES ? -ENOSPC : 0;
+}
+
+static int bus_add(struct vm *vm, enum io_bus_id id, const struct io_range *new)
+{
+	struct io_bus *bus, *old = bus_locked(vm, id);
+	int ret;
+
+	bus = kzalloc(struct_size(bus, range, old ? old->count + 1 : 1), GFP_KERNEL_ACCOUNT);
+	if (!bus)
+		return -ENOMEM;
+	ret = bus_insert(bus, old, new);
+	if (ret) {
+		kfree(bus);
+		return ret;
+	}
+	rcu_assign_pointer(vm->bus[id], bus);
+	if (old)
+		call_srcu(&vm->srcu, &old->rcu, bus_free_rcu);
+	return 0;
+}
+
+/**
+ * bus_register() - lets a device in the kernel answer a range of ports or addresses
+ * @vm: whose bus
+ * @id: which
+ * @addr: the first of the range
+ * @len: how many
+ * @dev: the device, which may have several ranges; the caller's until bus_unregister()
+ *
+ * Context: takes vm->slots_lock; may sleep.
+ * Return: 0, -EINVAL for an empty or wrapping range, -EEXIST if part of it is taken, -ENOSPC if
+ * the bus is full, -ENOMEM.
+ */
+int bus_register(struct vm *vm, enum io_bus_id id, u64 addr, u64 len, struct io_device *dev)
+{
+	struct io_range range = { addr, addr + len - 1, dev };
+	int ret;
+
+	if (!len || range.last < addr)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	ret = bus_add(vm, id, &range);
+	mutex_unlock(&vm->slots_lock);
+	return ret;
+}
+
+/**
+ * bus_unregister() - takes all of a device's ranges off a bus
+ * @vm: whose bus
+ * @id: which
+ * @dev: the device
+ *
+ * It can't fail, so it allocates nothing: the ranges stay in the array, without their device. When
+ * it returns, no handler of the device runs on account of this bus any more.
+ *
+ * Context: takes vm->slots_lock; waits for readers of vm->srcu.
+ */
+void bus_unregister(struct vm *vm, enum io_bus_id id, struct io_device *dev)
+{
+	struct io_bus *bus;
+	int i;
+
+	mutex_lock(&vm->slots_lock);
+	bus = bus_locked(vm, id);
+	for (i = 0; bus && i < bus->count; i++)
+		if (bus->range[i].dev == dev)
+			WRITE_ONCE(bus->range[i].dev, NULL);
+	mutex_unlock(&vm->slots_lock);
+	synchronize_srcu(&vm->srcu);
+}
+
+/**
+ * bus_destroy() - frees the buses of a VM that no vCPU runs any more
+ * @vm: the VM
+ */
+void bus_destroy(struct vm *vm)
+{
+	int i;
+
+	for (i = 0; i < NR_BUSES; i++)
+		kfree(rcu_replace_pointer(vm->bus[i], NULL, true));
+}
+
+/* ---- the emulator's host state --------------------------------------------------------------- */
+
+#define MMIO_PIECE	8	/* bytes that one exit carries */
+#define MAX_READS	8	/* of devices by one instruction or iteration */
+#define MAX_WRITES	4
+
+struct mmio {
+	gpa_t gpa;
+	u32 len;
+	u8 data[MMIO_PIECE];
+};
+
+struct pio {
+	u16 port;
+	u8 size;
+	bool in;
+	u32 count;
+};
+
+struct translation {
+	bool valid;
+	u32 access;	/* checked for exactly these bits */
+	gva_t gva;	/* page */
+	gpa_t gpa;
+};
+
+struct emulator {
+	struct emu emu;
+	struct vcpu *vcpu;
+
+	/* reads of devices, so far, of the instruction that is being done; and how many of them this
+	 * run has used */
+	struct mmio log[MAX_READS];
+	int logged, replayed;
+	struct mmio wanted;		/* EMU_IO: what to ask for, if not a port */
+
+	/* writes for userspace, of the instruction that was done; and the next to go out */
+	struct mmio queue[MAX_WRITES];
+	int queued, sent;
+
+	/* a port access that userspace does or has just done */
+	struct pio pio;
+	bool pio_wanted;		/* asked for by the instruction that is being done */
+	bool pio_ready;			/* pio_data holds what an IN has brought */
+
+	u64 rip;			/* when an exit was made: the client may have set another */
+
+	/* translations of this run, for reads and for writes; a REP has as good a right to a TLB as
+	 * it has on a CPU. And one that the CPU has done already, emulate_mmio() */
+	struct translation tlb[2];
+	struct translation hint;
+
+	int error;			/* EMU_ERROR: RUN's errno */
+	const char *why;		/* EMU_UNHANDLED: if not for the instruction itself */
+};
+
+static struct emulator *to_emulator(struct emu *e)
+{
+	return container_of(e, struct emulator, emu);
+}
+
+static struct emulator *emulator_get(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (likely(em))
+		return em;
+	em = kzalloc(sizeof(*em), GFP_KERNEL_ACCOUNT);
+	if (!em)
+		return NULL;
+	em->vcpu = vcpu;
+	em->emu.regs = vcpu->r;
+	em->emu.port_data = vcpu->pio_data;
+	vcpu->emulator = em;
+	return em;
+}
+
+/**
+ * emulator_free() - frees what emulation has allocated for a vCPU
+ * @vcpu: the vCPU, which doesn't run any more
+ */
+void emulator_free(struct vcpu *vcpu)
+{
+	kfree(vcpu->emulator);
+	vcpu->emulator = NULL;
+}
+
+/* ---- exits ----------------------------------------------------------------------------------- */
+
+static int exit_pio(struct emulator *em)
+{
+	struct minivmm_run *run = em->vcpu->run;
+	const struct pio *pio = &em->pio;
+
+	em->rip = reg_read(em->vcpu, REG_RIP);
+	em->vcpu->stats.io_exits++;
+	run->exit_reason = MINIVMM_EXIT_IO;
+	run->io.direction = pio->in ? MINIVMM_EXIT_IO_IN : MINIVMM_EXIT_IO_OUT;
+	run->io.size = pio->size;
+	run->io.port = pio->port;
+	run->io.count = pio->count;
+	run->io.data_offset = MINIVMM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	return 0;
+}
+
+static int exit_mmio(struct emulator *em, const struct mmio *mmio, bool write)
+{
+	struct minivmm_run *run = em->vcpu->run;
+
+	em->rip = reg_read(em->vcpu, REG_RIP);
+	em->vcpu->stats.mmio_exits++;
+	run->exit_reason = MINIVMM_EXIT_MMIO;
+	run->mmio.phys_addr = mmio->gpa;
+	run->mmio.len = mmio->len;
+	run->mmio.is_write = write;
+	if (write)
+		memcpy(run->mmio.data, mmio->data, sizeof(run->mmio.data));
+	return 0;
+}
+
+/* Is the vCPU where it was at the exit? Else the client has sent it elsewhere, and that's that. */
+static bool same_place(struct emulator *em)
+{
+	return reg_read(em->vcpu, REG_RIP) == em->rip;
+}
+
+/* ---- ports ----------------------------------------------------------------------------------- */
+
+static int port_device(struct vcpu *vcpu, u16 port, int size, void *data, bool in)
+{
+	int ret, idx;
+
+	if (!bus_has(vcpu->vm, BUS_PIO, port, size))
+		return -EOPNOTSUPP;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	ret = bus_access(vcpu, BUS_PIO, port, size, data, !in);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return ret;
+}
+
+/* 4 bytes clear the upper half of RAX, fewer leave the rest of it. */
+static void port_result(struct vcpu *vcpu, int size, u32 value)
+{
+	u64 keep = size == 4 ? 0 : ~0ull << (8 * size);
+
+	reg_write(vcpu, REG_RAX, (reg_read(vcpu, REG_RAX) & keep) | (value & ~keep));
+}
+
+static int complete_out(struct vcpu *vcpu)
+{
+	if (same_place(vcpu->emulator))
+		hw_skip_instruction(vcpu);
+	return 1;
+}
+
+static int complete_in(struct vcpu *vcpu)
+{
+	u32 value;
+
+	if (!same_place(vcpu->emulator))
+		return 1;
+	value = READ_ONCE(*(u32 *)vcpu->pio_data);
+	port_result(vcpu, vcpu->emulator->pio.size, value);
+	hw_skip_instruction(vcpu);
+	return 1;
+}
+
+/**
+ * pio_access() - IN or OUT without a string prefix, after an exit that said so
+ * @vcpu: who does it, permission already checked by the CPU
+ * @port: the port
+ * @size: 1, 2 or 4
+ * @in: the direction
+ *
+ * For userspace the instruction is completed by the next RUN: until then RIP stays on it, and RAX
+ * has its old value, as KVM's clients expect.
+ *
+ * Context: vcpu.
+ * Return: 1 if a device in the kernel did it, 0 with the exit filled in, -ENOMEM.
+ */
+int pio_access(struct vcpu *vcpu, u16 port, int size, bool in)
+{
+	struct emulator *em = emulator_get(vcpu);
+	u32 value = in ? 0 : reg_read(vcpu, REG_RAX);
+
+	if (!em)
+		return -ENOMEM;
+	if (!port_device(vcpu, port, size, &value, in)) {
+		if (in)
+			port_result(vcpu, size, value);
+		hw_skip_instruction(vcpu);
+		return 1;
+	}
+	em->pio = (struct pio){ .port = port, .size = size, .in = in, .count = 1 };
+	WRITE_ONCE(*(u32 *)vcpu->pio_data, value);
+	vcpu->complete = in ? complete_in : complete_out;
+	return exit_pio(em);
+}
+
+enum emu_result emu_host_in(struct emu *e, u16 port, unsigned int size, unsigned int *count)
+{
+	struct emulator *em = to_emulator(e);
+	struct pio *pio = &em->pio;
+	unsigned int i;
+
+	if (em->pio_ready && pio->port == port && pio->size == size && pio->count <= *count) {
+		em->pio_ready = false;
+		*count = pio->count;
+		return EMU_OK;
+	}
+	for (i = 0; i < *count; i++)
+		if (bus_access(em->vcpu, BUS_PIO, port, size, e->port_data + i * size, false))
+			break;
+	if (i) {
+		*count = i;
+		return EMU_OK;
+	}
+	*pio = (struct pio){ .port = port, .size = size, .in = true, .count = *count };
+	memset(e->port_data, 0, *count * size);
+	em->pio_wanted = true;
+	return EMU_IO;
+}
+
+enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigned int count)
+{
+	struct emulator *em = to_emulator(e);
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		void *data = e->port_data + i * size;
+
+		if (!bus_access(em->vcpu, BUS_PIO, port, size, data, true))
+			continue;
+		/* a device that left in the middle: the client gets what it hasn't seen */
+		memmove(e->port_data, data, (count - i) * size);
+		em->pio = (struct pio){ .port = port, .size = size, .count = count - i };
+		em->pio_wanted = true;
+		e->stop = true;
+		break;
+	}
+	return EMU_OK;
+}
+
+/* ---- the guest's memory and devices ----------------------------------------------------------- */
+
+static bool is_memory(struct vcpu *vcpu, gpa_t gpa, bool write)
+{
+	struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
+
+	return slot && !(write && slot->flags & MINIVMM_MEM_READONLY);
+}
+
+static enum emu_result host_error(struct emulator *em, int error)
+{
+	em->error = error;
+	return EMU_ERROR;
+}
+
+static enum emu_result unhandled(struct emulator *em, const char *why)
+{
+	em->why = why;
+	return EMU_UNHANDLED;
+}
+
+/* Where a linear address is, for an access (enum emu_access, or a fetch's bits). */
+static enum emu_result translate(struct emulator *em, gva_t gva, u32 access, gpa_t *gpa)
+{
+	struct translation *t = &em->tlb[!!(access & ACCESS_WRITE)];
+	struct guest_fault fault;
+	int r;
+
+	if (t->valid && t->gva == (gva & PAGE_MASK) && t->access == access) {
+		*gpa = t->gpa | offset_in_page(gva);
+		return EMU_OK;
+	}
+	r = walk_guest(em->vcpu, gva, access, gpa, &fault);
+	if (r == 1) {
+		em->emu.fault = (struct emu_fault){
+			.vector = fault.vector, .has_code = true,
+			.code = fault.error_code, .address = fault.address,
+		};
+		return EMU_FAULT;
+	}
+	if (r)
+		return r == -EAGAIN ? unhandled(em, "its page tables aren't in memory") :
+				      host_error(em, r);
+	if (!(access & ACCESS_FETCH))
+		*t = (struct translation){ true, access, gva & PAGE_MASK, *gpa & PAGE_MASK };
+	return EMU_OK;
+}
+
+static u32 walk_access(const struct emu *e, unsigned int access)
+{
+	u32 bits = access & EMU_WRITE ? ACCESS_WRITE : 0;
+
+	if (e->cpl == 3 && !(access & EMU_SYSTEM))
+		bits |= ACCESS_USER;
+	return bits;
+}
+
+/* A linear range as one piece or, where it crosses a page, two. */
+struct span {
+	int n;
+	struct { gpa_t gpa; unsigned int len; } part[2];
+};
+
+static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned int len, u32 access,
+				      struct span *span)
+{
+	unsigned int first = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gva));
+	enum emu_result r;
+
+	span->n = 1;
+	span->part[0].len = first;
+	r = translate(em, gva, access, &span->part[0].gpa);
+	if (r != EMU_OK || first == len)
+		return r;
+	gva += first;
+	if (em->emu.mode != EMU_LONG)
+		gva = (u32)gva;
+	span->n = 2;
+	span->part[1].len = len - first;
+	return translate(em, gva, access, &span->part[1].gpa);
+}
+
+/* A device in the kernel: 0, or -EOPNOTSUPP. Under vm->srcu. */
+static int mmio_device(struct vcpu *vcpu, gpa_t gpa, int len, void *data, bool write)
+{
+	if (lapic_in_range(vcpu, gpa))
+		return write ? lapic_mmio_write(vcpu, gpa, len, data) :
+			       lapic_mmio_read(vcpu, gpa, len, data);
+	return bus_access(vcpu, BUS_MMIO, gpa, len, data, write);
+}
+
+static enum emu_result mmio_read(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
+{
+	struct mmio *entry;
+
+	if (em->replayed == MAX_READS)
+		return unhandled(em, "it reads devices too often");
+	entry = &em->log[em->replayed];
+	if (em->replayed < em->logged) {
+		if (entry->gpa == gpa && entry->len == len)
+			goto logged;
+		em->logged = em->replayed;	/* it isn't the same instruction any more */
+	}
+	*entry = (struct mmio){ .gpa = gpa, .len = len };
+	if (mmio_device(em->vcpu, gpa, len, entry->data, false)) {
+		em->wanted = *entry;
+		return EMU_IO;
+	}
+	em->logged++;
+logged:
+	em->replayed++;
+	memcpy(data, entry->data, len);
+	return EMU_OK;
+}
+
+static enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
+{
+	int r;
+
+	if (!is_memory(em->vcpu, gpa, false))
+		return len <= MMIO_PIECE ? mmio_read(em, gpa, len, data) :
+					   unhandled(em, "it reads too much of a device at once");
+	r = read_guest(em->vcpu, gpa, data, len);
+	return r ? host_error(em, r) : EMU_OK;
+}
+
+enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned int len,
+			      unsigned int access)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	struct span span;
+	int i;
+
+	r = translate_span(em, linear, len, walk_access(e, access), &span);
+	for (i = 0; r == EMU_OK && i < span.n; i++) {
+		r = read_part(em, span.part[i].gpa, span.part[i].len, data);
+		data += span.part[i].len;
+	}
+	return r;
+}
+
+/* A device's: at once if it is in the kernel, else when the instruction is done. */
+static enum emu_result mmio_write(struct emulator *em, gpa_t gpa, unsigned int len,
+				  const void *data)
+{
+	struct mmio *entry = &em->queue[em->queued];
+
+	if (em->queued == MAX_WRITES || len > MMIO_PIECE)
+		return unhandled(em, "it writes too much to a device at once");
+	*entry = (struct mmio){ .gpa = gpa, .len = len };
+	memcpy(entry->data, data, len);
+	if (mmio_device(em->vcpu, gpa, len, entry->data, true)) {
+		em->queued++;
+		em->emu.stop = true;	/* so that iterations reach it in order */
+	}
+	return EMU_OK;
+}
+
+static enum emu_result write_span(struct emulator *em, const struct span *span, const void *data)
+{
+	enum emu_result r = EMU_OK;
+	int i;
+
+	for (i = 0; r == EMU_OK && i < span->n; i++) {
+		gpa_t gpa = span->part[i].gpa;
+		unsigned int len = span->part[i].len;
+
+		if (is_memory(em->vcpu, gpa, true))
+			r = write_guest(em->vcpu, gpa, data, len) ?
+				host_error(em, -EFAULT) : EMU_OK;
+		else
+			r = mmio_write(em, gpa, len, data);
+		data += len;
+	}
+	return r;
+}
+
+enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	struct span span;
+
+	/* both pages before either is written: the second may fault */
+	r = translate_span(em, linear, len, walk_access(e, EMU_WRITE), &span);
+	return r == EMU_OK ? write_span(em, &span, data) : r;
+}
+
+/* 0, 1 if there isn't old, -EFAULT: the client may have unmapped it. */
+static int cmpxchg_user(hva_t hva, u64 old, u64 new, unsigned int len)
+{
+#define CMPXCHG(type) ({							\
+	type o = old;								\
+	__try_cmpxchg_user((type __user *)hva, &o, (type)new, fault_##type);	\
+})
+	switch (len) {
+	case 1:
+		return CMPXCHG(u8);
+	case 2:
+		return CMPXCHG(u16);
+	case 4:
+		return CMPXCHG(u32);
+	default:
+		return CMPXCHG(u64);
+	}
+#undef CMPXCHG
+}
+
+enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, unsigned int len)
+{
+	struct emulator *em = to_emulator(e);
+	struct memslot *slot;
+	enum emu_result r;
+	struct span span;
+	gpa_t gpa;
+	int ret;
+
+	r = translate_span(em, linear, len, walk_access(e, EMU_WRITE), &span);
+	if (r != EMU_OK)
+		return r;
+	gpa = span.part[0].gpa;
+	/* split across pages it can't be done at once; a device has no such thing */
+	if (span.n > 1 || !is_memory(em->vcpu, gpa, true))
+		return write_span(em, &span, &new);
+	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
+	ret = cmpxchg_user(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), old, new, len);
+	if (ret < 0)
+		return host_error(em, ret);
+	mark_page_dirty(slot, gpa_to_gfn(gpa));
+	return ret ? EMU_RETRY : EMU_OK;
+}
+
+enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	gpa_t gpa;
+
+	r = translate(em, linear, walk_access(e, access), &gpa);
+	if (r != EMU_OK)
+		return r;
+	return is_memory(em->vcpu, gpa, access & EMU_WRITE) ? EMU_OK : EMU_IO;
+}
+
+enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	gpa_t gpa;
+	int ret;
+
+	r = translate(em, linear, ACCESS_FETCH | walk_access(e, EMU_READ), &gpa);
+	if (r != EMU_OK)
+		return r;
+	if (!is_memory(em->vcpu, gpa, false))
+		return unhandled(em, "it isn't in memory");
+	ret = read_guest(em->vcpu, gpa, bytes, len);
+	return ret ? host_error(em, ret) : EMU_OK;
+}
+
+/* ---- the vCPU -------------------------------------------------------------------------------- */
+
+void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s)
+{
+	BUILD_BUG_ON((int)EMU_ES != (int)SEG_ES || (int)EMU_TR != (int)SEG_TR ||
+		     (int)EMU_NR_SEGS != (int)NR_SEGS);
+	hw_get_segment(to_emulator(e)->vcpu, s, seg);
+}
+
+u64 emu_host_segment_base(struct emu *e, unsigned int seg)
+{
+	return hw_segment_base(to_emulator(e)->vcpu, seg);
+}
+
+static enum emu_mode emulator_mode(struct vcpu *vcpu)
+{
+	bool db, l;
+
+	if (!is_protected(vcpu))
+		return EMU_REAL;
+	if (vcpu_rflags(vcpu) & X86_EFLAGS_VM)
+		return EMU_VM86;
+	hw_cs_db_l(vcpu, &db, &l);
+	if (l && is_long_mode(vcpu))
+		return EMU_LONG;
+	return db ? EMU_PROT32 : EMU_PROT16;
+}
+
+static void emulator_load(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+
+	BUILD_BUG_ON((int)EMU_RDI != (int)REG_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
+	reg_read(vcpu, REG_RSP);	/* from the VMCS into vcpu->r */
+	e->rip = reg_read(vcpu, REG_RIP);
+	e->rflags = vcpu_rflags(vcpu);
+	e->mode = emulator_mode(vcpu);
+	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : hw_cpl(vcpu);
+	e->batch = e->rflags & X86_EFLAGS_TF ? 1 : EMU_BATCH;
+	em->replayed = 0;
+	em->queued = 0;
+	em->sent = 0;
+	em->pio_wanted = false;
+	em->why = NULL;
+
+	em->tlb[0].valid = false;
+	em->tlb[1].valid = false;
+	if (em->hint.valid) {
+		if (e->cpl == 3)
+			em->hint.access |= ACCESS_USER;
+		em->tlb[!!(em->hint.access & ACCESS_WRITE)] = em->hint;
+		em->hint.valid = false;
+	}
+}
+
+/* Takes over what the instruction has changed. It ends an interrupt shadow, and TF traps after it. */
+static void emulator_commit(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+	unsigned long changed = e->out.changed;
+	int reg;
+
+	for_each_set_bit(reg, &changed, EMU_NR_REGS)
+		reg_write(vcpu, reg, e->out.regs[reg]);
+	if (e->out.rip != e->rip)
+		reg_write(vcpu, REG_RIP, e->out.rip);
+	if (e->out.rflags != e->rflags)
+		hw_set_rflags(vcpu, e->out.rflags);
+	hw_clear_interrupt_shadow(vcpu);
+	if (e->rflags & X86_EFLAGS_TF) {
+		vcpu->dr6 = (vcpu->dr6 & ~DR_TRAP_BITS) | DR_STEP;
+		inject_exception(vcpu, X86_TRAP_DB);
+	}
+}
+
+static void emulator_inject(struct emulator *em)
+{
+	const struct emu_fault *fault = &em->emu.fault;
+
+	if (fault->vector == X86_TRAP_PF)
+		inject_page_fault(em->vcpu, fault->address, fault->code);
+	else if (fault->has_code)
+		inject_exception_error(em->vcpu, fault->vector, fault->code);
+	else
+		inject_exception(em->vcpu, fault->vector);
+}
+
+/* As KVM's: the guest gets #UD; if it was its kernel, the client hears of it first. */
+static int emulator_give_up(struct emulator *em)
+{
+	static const char * const modes[] = { "real", "vm86", "16-bit", "32-bit", "64-bit" };
+	const struct insn *insn = &em->emu.insn;
+	struct vcpu *vcpu = em->vcpu;
+	u64 data[3] = { MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES };
+
+	inject_exception(vcpu, X86_TRAP_UD);
+	if (em->emu.cpl)
+		return 1;
+	vcpu_fail(vcpu, "an instruction couldn't be emulated: %s\nRIP %#llx, %s mode, bytes %*ph\n",
+		  em->why ?: "the emulator doesn't know it", em->emu.rip, modes[em->emu.mode],
+		  insn->avail, insn->bytes);
+	if (!insn->avail) {
+		data[0] = 0;
+		return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, 1, data);
+	}
+	memset(&data[1], 0x90, 16);
+	((u8 *)&data[1])[0] = insn->avail;
+	memcpy((u8 *)&data[1] + 1, insn->bytes, insn->avail);
+	return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, 3, data);
+}
+
+/* The next write for userspace, if there is one left. */
+static int send_writes(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (em->sent == em->queued)
+		return 1;
+	exit_mmio(em, &em->queue[em->sent++], true);
+	if (em->sent < em->queued)
+		vcpu->complete = send_writes;
+	return 0;
+}
+
+static int emulate(struct emulator *em);
+
+static int complete_mmio_read(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (!same_place(em))
+		return 1;
+	memcpy(em->wanted.data, vcpu->run->mmio.data, sizeof(em->wanted.data));
+	em->log[em->logged++] = em->wanted;
+	return emulate(em);
+}
+
+static int complete_string_in(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (!same_place(em))
+		return 1;
+	em->pio_ready = true;
+	return emulate(em);
+}
+
+static int ask_userspace(struct emulator *em)
+{
+	if (em->pio_wanted) {
+		em->vcpu->complete = complete_string_in;
+		return exit_pio(em);
+	}
+	em->vcpu->complete = complete_mmio_read;
+	return exit_mmio(em, &em->wanted, false);
+}
+
+/* Runs the instruction, again if need be, and does what follows from it. */
+static int emulate(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	enum emu_result r;
+	int idx;
+
+	emulator_load(em);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = emu_run(&em->emu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+
+	switch (r) {
+	case EMU_OK:
+	case EMU_PART:
+		emulator_commit(em);
+		return em->pio_wanted && !em->pio.in ? exit_pio(em) : send_writes(vcpu);
+	case EMU_FAULT:
+		emulator_inject(em);
+		return 1;
+	case EMU_IO:
+		return ask_userspace(em);
+	case EMU_RETRY:
+		return 1;
+	case EMU_UNHANDLED:
+		return emulator_give_up(em);
+	case EMU_ERROR:
+		break;
+	}
+	return em->error;
+}
+
+static int emulate_from_start(struct emulator *em)
+{
+	em->vcpu->stats.emulated++;
+	em->logged = 0;
+	em->pio_ready = false;
+	return emulate(em);
+}
+
+/**
+ * emulate_instruction() - does the instruction at RIP in the CPU's place
+ * @vcpu: who was about to
+ *
+ * With REP it does a bounded number of iterations; if some are left RIP stays, and the guest comes
+ * back here after interrupts have had their turn.
+ *
+ * Context: vcpu; may sleep.
+ * Return: 1 = resume, 0 = to userspace, negative = errno of RUN.
+ */
+int emulate_instruction(struct vcpu *vcpu)
+{
+	struct emulator *em = emulator_get(vcpu);
+
+	if (!em)
+		return -ENOMEM;
+	return emulate_from_start(em);
+}
+
+/**
+ * emulate_mmio() - the same after an access that the CPU has translated already, which saves a walk
+ * @vcpu: who did it
+ * @gva: its linear address
+ * @gpa: where that is. Not of an access to the guest's page tables.
+ * @write: whether it was a write
+ *
+ * Context: vcpu; may sleep.
+ * Return: as emulate_instruction().
+ */
+int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write)
+{
+	struct emulator *em = emulator_get(vcpu);
+
+	if (!em)
+		return -ENOMEM;
+	em->hint = (struct translation){
+		true, write ? ACCESS_WRITE : 0, gva & PAGE_MASK, gpa & PAGE_MASK,
+	};
+	return emulate_from_start(em);
+}
