@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/* CPUID: what the hypervisor offers, with each vCPU's own place in the topology: one package of cores. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vm.h"
+
+#define CPUID_MAX	256
+
+#define ECX1_HYPERVISOR	(1u << 31)
+#define EDX1_HTT	(1u << 28)
+#define LEVEL_SMT	1
+#define LEVEL_CORE	2
+
+static struct minivmm_cpuid2 *supported_cpuid(const struct vm *vm, struct error *err)
+{
+	struct minivmm_cpuid2 *c = calloc(1, sizeof(*c) + CPUID_MAX * sizeof(c->entries[0]));
+
+	if (!c) {
+		fail(err, "no memory");
+		return NULL;
+	}
+	c->nent = CPUID_MAX;
+	if (ioctl(vm->sys, MINIVMM_GET_SUPPORTED_CPUID, c)) {
+		fail(err, "GET_SUPPORTED_CPUID: %s", strerror(errno));
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static unsigned int bits_for(unsigned int n)
+{
+	unsigned int bits = 0;
+
+	while (1u << bits < n)
+		bits++;
+	return bits;
+}
+
+static void fix_topology_leaf(struct minivmm_cpuid_entry2 *e, unsigned int id, unsigned int cpus)
+{
+	e->edx = id;
+	e->ecx = e->index;
+	if (e->index == 0) {
+		e->eax = 0;
+		e->ebx = 1;
+		e->ecx |= LEVEL_SMT << 8;
+	} else if (e->index == 1) {
+		e->eax = bits_for(cpus);
+		e->ebx = cpus;
+		e->ecx |= LEVEL_CORE << 8;
+	} else {
+		e->eax = e->ebx = 0;
+	}
+}
+
+/* Leaf 4: caches of level 1 and 2 are each core's own, the others belong to all. */
+static void fix_cache_leaf(struct minivmm_cpuid_entry2 *e, unsigned int cpus)
+{
+	unsigned int level = e->eax >> 5 & 7, sharing = level > 2 ? (1u << bits_for(cpus)) - 1 : 0;
+
+	if (!(e->eax & 0x1f))
+		return;
+	e->eax &= 0x3fff;
+	e->eax |= sharing << 14 | ((1u << bits_for(cpus)) - 1) << 26;
+}
+
+static void fix_entry(struct minivmm_cpuid_entry2 *e, unsigned int id, unsigned int cpus)
+{
+	switch (e->function) {
+	case 1:
+		e->ebx = (e->ebx & 0xffff) | id << 24 | (1u << bits_for(cpus)) << 16;
+		e->ecx |= ECX1_HYPERVISOR;
+		if (cpus > 1)
+			e->edx |= EDX1_HTT;
+		else
+			e->edx &= ~EDX1_HTT;
+		break;
+	case 4:
+		fix_cache_leaf(e, cpus);
+		break;
+	case 0xb:
+	case 0x1f:
+		fix_topology_leaf(e, id, cpus);
+		break;
+	}
+}
+
+/* The hypervisor may offer only the first subleaf of the topology; both levels are needed. */
+static void complete_topology(struct minivmm_cpuid2 *c)
+{
+	struct minivmm_cpuid_entry2 *e;
+	uint32_t i, n = c->nent;
+
+	for (i = 0; i < n && c->nent < CPUID_MAX; i++) {
+		e = &c->entries[i];
+		if (e->function != 0xb || e->index)
+			continue;
+		if (i + 1 < n && e[1].function == 0xb && e[1].index == 1)
+			return;
+		memmove(e + 2, e + 1, (n - i - 1) * sizeof(*e));
+		e[1] = e[0];
+		e[1].index = 1;
+		e[0].flags = e[1].flags = MINIVMM_CPUID_FLAG_SIGNIFCANT_INDEX;
+		c->nent++;
+		return;
+	}
+}
+
+int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err)
+{
+	struct minivmm_cpuid2 *c = supported_cpuid(cpu->vm, err);
+	uint32_t i;
+	int rc = 0;
+
+	if (!c)
+		return -1;
+	complete_topology(c);
+	for (i = 0; i < c->nent; i++)
+		fix_entry(&c->entries[i], cpu->id, cpus);
+	if (ioctl(cpu->fd, MINIVMM_SET_CPUID2, c))
+		rc = fail(err, "SET_CPUID2: %s", strerror(errno));
+	free(c);
+	return rc;
+}
+
+void vm_cpu_signature(const struct vm *vm, uint32_t *eax, uint32_t *edx)
+{
+	struct minivmm_cpuid2 *c = supported_cpuid(vm, NULL);
+	uint32_t i;
+
+	*eax = *edx = 0;
+	for (i = 0; c && i < c->nent; i++)
+		if (c->entries[i].function == 1) {
+			*eax = c->entries[i].eax;
+			*edx = c->entries[i].edx;
+		}
+	free(c);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a device knows: its buses, an interrupt line, the console, and how to ask for the end. It
+ * doesn't know the hypervisor. Each device is one file in devices/ that registers itself with DEVICE();
+ * they are created by ascending order and destroyed in reverse.
+ *
+ * Callbacks run on vCPU threads, those of the console on the loop's: a device with state has a mutex.
+ * Everything that arrives by the bus is hostile.
+ */
+#ifndef VMRUN_DEVICE_H
+#define VMRUN_DEVICE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "bus.h"
+#include "error.h"
+
+/* A stream of bytes to and from a person or a file; the console is one. */
+struct chardev {
+	void (*write)(struct chardev *c, const void *buf, size_t len);
+	/* Takes up to len of the bytes that wait; never blocks. */
+	size_t (*read)(struct chardev *c, void *buf, size_t len);
+	/* The reader sets these; called when bytes have come to wait. */
+	void (*notify)(void *opaque);
+	void *opaque;
+};
+
+/* Interrupt lines by GSI. */
+struct irq_lines {
+	void (*set)(struct irq_lines *lines, unsigned int gsi, int level);
+};
+
+/* Where a guest's wish to stop goes. The first one wins. */
+struct stopper {
+	/* guest_code: 0 to EXIT_GUEST_MAX */
+	void (*stop)(struct stopper *s, int guest_code, const char *why);
+};
+
+struct device_env {
+	struct bus *ports, *mmio;
+	struct irq_lines *irqs;
+	struct chardev *console;
+	struct stopper *stopper;
+	uint64_t low_ram, high_ram;	/* bytes below and from 4 GiB */
+};
+
+struct device_class {
+	const char *name;
+	int order;
+	/* Return: the device, or NULL with err filled in. */
+	void *(*create)(const struct device_env *env, struct error *err);
+	void (*destroy)(void *dev);
+	/* A line or more for the monitor's `info`; may be NULL. */
+	void (*info)(void *dev, FILE *out);
+};
+
+#define DEVICE(id)								\
+	static const struct device_class id;					\
+	static const struct device_class *const id##_entry			\
+		__attribute__((used, retain, section("vmrun_devices"))) = &id;	\
+	static const struct device_class id
+
+#define DEVICES_MAX	64
+
+struct device_set {
+	struct {
+		const struct device_class *class;
+		void *dev;
+	} made[DEVICES_MAX];
+	unsigned int nr;
+};
+
+int devices_create(struct device_set *set, const struct device_env *env, struct error *err);
+void devices_destroy(struct device_set *set);
+void devices_info(struct device_set *set, FILE *out);
+
+#endif

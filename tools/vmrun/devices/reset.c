@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The chipset's ways to reset: system control port A (0x92) and the reset control register (0xcf9). */
+#include "../device.h"
+#include "../exitcode.h"
+
+#define PORT_A		0x92
+#define PORT_A_RESET	0x01
+#define PORT_A_A20	0x02
+
+#define RESET_CONTROL	0xcf9
+#define RESET_CPU	0x04
+
+static void port_a(void *opaque, struct bus_access *a)
+{
+	struct stopper *s = opaque;
+
+	if (!a->write)
+		a->data[0] = PORT_A_A20;	/* the address line 20 is always on */
+	else if (a->data[0] & PORT_A_RESET)
+		s->stop(s, EXIT_GUEST_OK, "the guest reset the machine (port 0x92)");
+}
+
+/* Only a single byte gets here: a wider access at 0xcf8 is one to the PCI address register. */
+static void reset_control(void *opaque, struct bus_access *a)
+{
+	struct stopper *s = opaque;
+
+	if (!a->write)
+		a->data[0] = 0;
+	else if (a->data[0] & RESET_CPU)
+		s->stop(s, EXIT_GUEST_OK, "the guest reset the machine (port 0xcf9)");
+}
+
+static void *reset_create(const struct device_env *env, struct error *err)
+{
+	if (bus_add(env->ports, PORT_A, 1, 1, port_a, env->stopper, "port A", err) ||
+	    bus_add(env->ports, RESET_CONTROL, 1, 1, reset_control, env->stopper, "reset control",
+		    err))
+		return NULL;
+	return env->stopper;
+}
+
+static void reset_destroy(void *dev)
+{
+	(void)dev;
+}
+
+DEVICE(reset) = {
+	.name = "reset",
+	.order = 30,
+	.create = reset_create,
+	.destroy = reset_destroy,
+};

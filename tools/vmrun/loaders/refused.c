@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Images that are known by sight and can't be started, so that the refusal can name them. */
+#include <elf.h>
+#include <string.h>
+
+#include "loader.h"
+
+#define MULTIBOOT_SEARCH	8192
+#define MULTIBOOT_MAGIC		0x1badb002
+#define MULTIBOOT2_SEARCH	32768
+#define MULTIBOOT2_MAGIC	0xe85250d6
+
+static const struct {
+	uint32_t offset;
+	const char *bytes;
+	size_t len;
+	const char *kind;
+} magics[] = {
+	{ 0, "\x1f\x8b", 2, "a file compressed with gzip: unpack it first" },
+	{ 0, "\xfd" "7zXZ", 6, "a file compressed with xz: unpack it first" },
+	{ 0, "\x28\xb5\x2f\xfd", 4, "a file compressed with zstd: unpack it first" },
+	{ 0, "\x04\x22\x4d\x18", 4, "a file compressed with lz4: unpack it first" },
+	{ 0, "\x02\x21\x4c\x18", 4, "a file compressed with lz4: unpack it first" },
+	{ 0, "BZh", 3, "a file compressed with bzip2: unpack it first" },
+	{ 0, "07070", 5, "a cpio archive, as initial RAM disks are: give it with --initrd, and a kernel" },
+	{ 0, "QFI\xfb", 4, "a qcow2 disk image: vmrun has no disks yet" },
+	{ 0x8001, "CD001", 5, "a CD image: vmrun has no disks yet" },
+	{ 0x438, "\x53\xef", 2, "a file system: vmrun has no disks yet" },
+	{ 0x200, "EFI PART", 8, "a disk image: vmrun has no disks yet" },
+	{ 0x28, "_FVH", 4, "UEFI firmware: vmrun can't start firmware yet" },
+	{ 0, "#!", 2, "a script" },
+};
+
+static uint32_t word_at(const struct image *img, uint64_t offset)
+{
+	const void *p = image_at(img, offset, 4);
+	uint32_t word = 0;
+
+	if (p)
+		memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static bool has_multiboot(const struct image *img)
+{
+	uint64_t o;
+
+	for (o = 0; o + 12 <= MULTIBOOT_SEARCH && o + 12 <= img->size; o += 4)
+		if (word_at(img, o) == MULTIBOOT_MAGIC &&
+		    word_at(img, o) + word_at(img, o + 4) + word_at(img, o + 8) == 0)
+			return true;
+	for (o = 0; o + 16 <= MULTIBOOT2_SEARCH && o + 16 <= img->size; o += 8)
+		if (word_at(img, o) == MULTIBOOT2_MAGIC &&
+		    word_at(img, o) + word_at(img, o + 4) + word_at(img, o + 8) +
+		    word_at(img, o + 12) == 0)
+			return true;
+	return false;
+}
+
+static const char *elf_kind(const struct image *img)
+{
+	if (!image_has(img, 0, ELFMAG, SELFMAG) || img->size <= EI_CLASS)
+		return NULL;
+	if (img->data[EI_CLASS] == ELFCLASS32)
+		return "an ELF32 program: vmrun starts 64-bit ones only, yet";
+	return NULL;
+}
+
+/* Firmware for a PC fills its end of the address space: at its reset vector stands a far jump. */
+static bool is_firmware(const struct image *img)
+{
+	return img->size % 0x10000 == 0 && img->size <= 16 << 20 &&
+	       image_has(img, img->size - 16, "\xea", 1) &&
+	       image_has(img, img->size - 12, "\x00\xf0", 2);
+}
+
+const char *refused_kind(const struct image *img)
+{
+	const char *kind = elf_kind(img);
+	size_t i;
+
+	if (has_multiboot(img))
+		return "a multiboot kernel: vmrun can't start those yet";
+	if (kind)
+		return kind;
+	for (i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
+		if (image_has(img, magics[i].offset, magics[i].bytes, magics[i].len))
+			return magics[i].kind;
+	if (is_firmware(img))
+		return "PC firmware: vmrun can't start firmware yet";
+	if (image_has(img, 0, "MZ", 2) && !image_has(img, 0x202, "HdrS", 4))
+		return "a DOS, Windows or UEFI program";
+	return NULL;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "loop.h"
+
+int loop_create(struct loop *loop, struct error *err)
+{
+	memset(loop, 0, sizeof(*loop));
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0)
+		return fail(err, "eventfd: %s", strerror(errno));
+	return 0;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (loop->wake_fd > 0)
+		close(loop->wake_fd);
+	loop->wake_fd = -1;
+}
+
+int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void *), void *opaque,
+	     struct error *err)
+{
+	if (loop->nr == LOOP_MAX)
+		return fail(err, "more than %d event sources", LOOP_MAX);
+	loop->sources[loop->nr++] = (struct loop_source) { fd, want, ready, opaque };
+	return 0;
+}
+
+void loop_wake(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	/* A full counter means that a wakeup is pending already. */
+	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void loop_stop(struct loop *loop)
+{
+	atomic_store(&loop->stop, true);
+	loop_wake(loop);
+}
+
+static void loop_drain_wakeups(struct loop *loop)
+{
+	uint64_t n;
+
+	if (read(loop->wake_fd, &n, sizeof(n)) < 0)
+		return;
+}
+
+int loop_run(struct loop *loop, struct error *err)
+{
+	struct pollfd fds[LOOP_MAX + 1];
+	int i, n = loop->nr;
+
+	while (!atomic_load(&loop->stop)) {
+		for (i = 0; i < n; i++) {
+			const struct loop_source *s = &loop->sources[i];
+
+			fds[i].fd = !s->want || s->want(s->opaque) ? s->fd : -1;
+			fds[i].events = POLLIN;
+		}
+		fds[n].fd = loop->wake_fd;
+		fds[n].events = POLLIN;
+		if (poll(fds, n + 1, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return fail(err, "poll: %s", strerror(errno));
+		}
+		if (fds[n].revents)
+			loop_drain_wakeups(loop);
+		for (i = 0; i < n && !atomic_load(&loop->stop); i++)
+			if (fds[i].fd >= 0 && fds[i].revents)
+				loop->sources[i].ready(loop->sources[i].opaque);
+		n = loop->nr;
+	}
+	return 0;
+}

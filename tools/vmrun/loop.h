@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The event loop: descriptors and who handles them, on one thread beside those of the vCPUs. */
+#ifndef VMRUN_LOOP_H
+#define VMRUN_LOOP_H
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "error.h"
+
+#define LOOP_MAX	64
+
+struct loop_source {
+	int fd;
+	/* Asked before each wait: is this source to be watched? NULL: always. */
+	bool (*want)(void *opaque);
+	void (*ready)(void *opaque);
+	void *opaque;
+};
+
+struct loop {
+	struct loop_source sources[LOOP_MAX];
+	int nr;
+	int wake_fd;
+	atomic_bool stop;
+};
+
+int loop_create(struct loop *loop, struct error *err);
+void loop_destroy(struct loop *loop);
+
+/* Watch a descriptor for input; only before loop_run() or on the loop's thread. */
+int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void *), void *opaque,
+	     struct error *err);
+
+/* From any thread: go round once more, so that want() is asked again. */
+void loop_wake(struct loop *loop);
+
+/* From any thread: make loop_run() return. */
+void loop_stop(struct loop *loop);
+
+/* Handle events until loop_stop(). */
+int loop_run(struct loop *loop, struct error *err);
+
+#endif

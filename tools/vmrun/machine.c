@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "exitcode.h"
+#include "machine.h"
+#include "mptable.h"
+#include "term.h"
+
+#define machine_of(ptr, member) ((struct machine *)((char *)(ptr) - offsetof(struct machine, member)))
+
+void machine_stop(struct machine *m, enum stop_kind kind, int code, struct vcpu *cpu,
+		  const char *why)
+{
+	pthread_mutex_lock(&m->stop.lock);
+	if (m->stop.kind == STOP_NONE) {
+		m->stop.kind = kind;
+		m->stop.code = code;
+		m->stop.cpu = cpu;
+		snprintf(m->stop.why, sizeof(m->stop.why), "%s", why);
+	}
+	pthread_mutex_unlock(&m->stop.lock);
+	loop_stop(&m->loop);
+}
+
+static void guest_stop(struct stopper *s, int guest_code, const char *why)
+{
+	machine_stop(machine_of(s, stopper), STOP_GUEST, guest_code, NULL, why);
+}
+
+static void user_quit(struct console_owner *o)
+{
+	machine_stop(machine_of(o, console_owner), STOP_USER, EXIT_GUEST_OK, NULL, "quit");
+}
+
+static void user_command(struct console_owner *o, const char *line, FILE *out)
+{
+	monitor_command(machine_of(o, console_owner), line, out);
+}
+
+static void output_lost(struct console_owner *o, const char *why)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "the console's output can't be written: %s", why);
+	machine_stop(machine_of(o, console_owner), STOP_HOST_FAILED, EXIT_HOST_FAILED, NULL, text);
+}
+
+static void vcpu_ended(struct vm_owner *o, struct vcpu *cpu, enum vcpu_end how, const char *why)
+{
+	static const struct { enum stop_kind kind; int code; } ends[] = {
+		[VCPU_FAILED] = { STOP_GUEST_FAILED, EXIT_GUEST_FAILED },
+		[VCPU_HOST_FAILED] = { STOP_HOST_FAILED, EXIT_HOST_FAILED },
+		[VCPU_RESET] = { STOP_GUEST, EXIT_GUEST_OK },
+	};
+
+	machine_stop(machine_of(o, vm_owner), ends[how].kind, ends[how].code, cpu, why);
+}
+
+/* Stopped and continued by a shell: the terminal is the shell's in between. */
+static void suspend(void)
+{
+	term_restore();
+	kill(getpid(), SIGSTOP);
+	term_raw();
+}
+
+static void on_signal(void *opaque)
+{
+	struct machine *m = opaque;
+	struct signalfd_siginfo si;
+	char why[64];
+
+	if (read(m->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	if (si.ssi_signo == SIGTSTP) {
+		suspend();
+	} else if (si.ssi_signo == SIGCONT) {
+		term_raw();
+	} else {
+		snprintf(why, sizeof(why), "ended by signal %u (%s)", si.ssi_signo,
+			 strsignal(si.ssi_signo));
+		machine_stop(m, STOP_SIGNAL, si.ssi_signo, NULL, why);
+	}
+}
+
+static void on_timeout(void *opaque)
+{
+	char why[64];
+	struct machine *m = opaque;
+
+	snprintf(why, sizeof(why), "timeout after %g seconds", m->options->timeout);
+	machine_stop(m, STOP_TIMEOUT, EXIT_TIMEOUT, NULL, why);
+}
+
+/* Signals come by descriptor, on the loop's thread; the threads made later inherit the mask. */
+static int watch_signals(struct machine *m, struct error *err)
+{
+	static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+	sigset_t set, blocked;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+		sigaddset(&set, watched[i]);
+	blocked = set;
+	sigaddset(&blocked, KICK_SIGNAL);
+	sigaddset(&blocked, SIGTTOU);
+	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->signal_fd < 0)
+		return fail(err, "signalfd: %s", strerror(errno));
+	return loop_add(&m->loop, m->signal_fd, NULL, on_signal, m, err);
+}
+
+static int arm_timeout(struct machine *m, struct error *err)
+{
+	double seconds = m->options->timeout;
+	struct itimerspec t = {
+		.it_value.tv_sec = (time_t)seconds,
+		.it_value.tv_nsec = (long)((seconds - (time_t)seconds) * 1e9),
+	};
+
+	if (!seconds)
+		return 0;
+	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (m->timer_fd < 0 || timerfd_settime(m->timer_fd, 0, &t, NULL))
+		return fail(err, "timerfd: %s", strerror(errno));
+	return loop_add(&m->loop, m->timer_fd, NULL, on_timeout, m, err);
+}
+
+/* Return: 0, or EXIT_IMAGE. */
+static int load_image(struct machine *m, struct entry *entry, struct error *err)
+{
+	const struct options *o = m->options;
+	struct image kernel = { }, initrd = { };
+	struct boot boot = { .kernel = &kernel, .cmdline = o->append, .flat = o->flat };
+	int rc = image_open(&kernel, o->image, err);
+
+	if (!rc && o->initrd) {
+		boot.initrd = &initrd;
+		rc = image_open(&initrd, o->initrd, err);
+	}
+	if (!rc)
+		rc = boot_load(&m->mem, &boot, entry, &m->image_kind, err);
+	image_close(&kernel);
+	image_close(&initrd);
+	return rc ? EXIT_IMAGE : 0;
+}
+
+static int create_devices(struct machine *m, struct error *err)
+{
+	struct device_env env = {
+		.ports = &m->ports,
+		.mmio = &m->mmio,
+		.irqs = &m->vm.irqs,
+		.console = &m->console.chr,
+		.stopper = &m->stopper,
+		.low_ram = m->mem.low_size,
+		.high_ram = m->mem.high_size,
+	};
+
+	m->ports = (struct bus) { .name = "port", .trace = m->options->debug_ioport };
+	m->mmio = (struct bus) { .name = "mmio", .trace = m->options->debug_mmio };
+	m->vm.ports = &m->ports;
+	m->vm.mmio = &m->mmio;
+	return devices_create(&m->devices, &env, err);
+}
+
+static int create_cpus(struct machine *m, const struct entry *entry, struct error *err)
+{
+	uint32_t signature, features;
+
+	if (vm_create_vcpus(&m->vm, m->options->cpus, err) ||
+	    vcpu_set_entry(&m->vm.cpus[0], entry, err))
+		return -1;
+	vm_cpu_signature(&m->vm, &signature, &features);
+	if (entry->mode != ENTRY_REAL)
+		mptable_write(&m->mem, m->options->cpus, signature, features);
+	return 0;
+}
+
+static int create_rest(struct machine *m, const struct entry *entry, struct error *err)
+{
+	m->vm.owner = &m->vm_owner;
+	if (vm_set_memory(&m->vm, &m->mem, err) ||
+	    loop_create(&m->loop, err) ||
+	    watch_signals(m, err) ||
+	    console_create(&m->console, STDIN_FILENO, STDOUT_FILENO, &m->console_owner, &m->loop,
+			   err) ||
+	    create_devices(m, err) ||
+	    create_cpus(m, entry, err) ||
+	    arm_timeout(m, err))
+		return -1;
+	return 0;
+}
+
+int machine_create(struct machine *m, const struct options *o, struct error *err)
+{
+	struct entry entry;
+	int rc;
+
+	memset(m, 0, sizeof(*m));
+	m->options = o;
+	m->vm.sys = m->vm.fd = -1;
+	m->signal_fd = m->timer_fd = m->loop.wake_fd = -1;
+	m->stopper.stop = guest_stop;
+	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
+	m->vm_owner.ended = vcpu_ended;
+	pthread_mutex_init(&m->stop.lock, NULL);
+
+	/* The image first: what is wrong with it can be said without a hypervisor. */
+	if (mem_create(&m->mem, o->mem, err))
+		return EXIT_HOST_FAILED;
+	rc = load_image(m, &entry, err);
+	if (!rc && (vm_create(&m->vm, o, err) || create_rest(m, &entry, err)))
+		rc = EXIT_HOST_FAILED;
+	return rc;
+}
+
+int machine_run(struct machine *m, struct error *err)
+{
+	int rc;
+
+	if (m->console.tty && term_init(STDIN_FILENO))
+		term_raw();
+	m->tsc_start = __rdtsc();
+	rc = vm_start(&m->vm, err);
+	if (!rc)
+		rc = loop_run(&m->loop, err);
+	atomic_store(&m->console.closing, true);
+	vm_stop(&m->vm);
+	m->tsc_stop = __rdtsc();
+	term_restore();
+	return rc;
+}
+
+void machine_destroy(struct machine *m)
+{
+	devices_destroy(&m->devices);
+	vm_destroy(&m->vm);
+	if (m->console.loop)
+		console_destroy(&m->console);
+	bus_destroy(&m->ports);
+	bus_destroy(&m->mmio);
+	if (m->timer_fd >= 0)
+		close(m->timer_fd);
+	if (m->signal_fd >= 0)
+		close(m->signal_fd);
+	loop_destroy(&m->loop);
+	mem_destroy(&m->mem);
+	pthread_mutex_destroy(&m->stop.lock);
+}
+
+void machine_print_stats(const struct machine *m, FILE *out)
+{
+	vm_print_stats(&m->vm, out);
+	fprintf(out, "TSC ticks: %llu\n",
+		(unsigned long long)((m->tsc_stop ? m->tsc_stop : __rdtsc()) - m->tsc_start));
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vmrun: run a virtual machine on minivmm or KVM.
+ *
+ * Reading order: machine.c puts the parts together; vm.c and vcpu.c are the hypervisor's ABI; loaders/
+ * fill the memory; bus.c leads the guest's accesses to devices/; loop.c and console.c are the outside.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "exitcode.h"
+#include "machine.h"
+
+static int report_stop(const struct machine *m)
+{
+	const struct stop *s = &m->stop;
+
+	switch (s->kind) {
+	case STOP_USER:
+		break;
+	case STOP_GUEST_FAILED:
+		fprintf(stderr, "vmrun: the guest failed on vCPU %u: %s\n", s->cpu->id, s->why);
+		vcpu_print_failure(s->cpu, stderr);
+		break;
+	case STOP_HOST_FAILED:
+		fprintf(stderr, "vmrun: the host failed: %s\n", s->why);
+		if (s->cpu)
+			vcpu_print_failure(s->cpu, stderr);
+		break;
+	case STOP_SIGNAL:
+		fprintf(stderr, "vmrun: %s\n", s->why);
+		return EXIT_SIGNAL + s->code;
+	default:
+		fprintf(stderr, "vmrun: %s\n", s->why);
+	}
+	return s->code;
+}
+
+static int run(const struct options *o)
+{
+	static struct machine m;
+	struct error err;
+	int rc = machine_create(&m, o, &err);
+
+	if (!rc && machine_run(&m, &err))
+		rc = EXIT_HOST_FAILED;
+	if (rc) {
+		fprintf(stderr, "vmrun: %s\n", err.text);
+	} else {
+		rc = report_stop(&m);
+		if (o->stats)
+			machine_print_stats(&m, stderr);
+	}
+	machine_destroy(&m);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct error err;
+
+	switch (options_parse(&o, argc, argv, stdout, &err)) {
+	case OPTIONS_RUN:
+		return run(&o);
+	case OPTIONS_DONE:
+		return fflush(stdout) ? EXIT_HOST_FAILED : EXIT_GUEST_OK;
+	default:
+		fprintf(stderr, "vmrun: %s\n", err.text);
+		return EXIT_USAGE;
+	}
+}

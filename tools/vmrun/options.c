@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "options.h"
+
+#define VERSION		"0.1"
+
+static const char help[] =
+"Usage: vmrun [OPTION]... IMAGE\n"
+"Run a virtual machine on minivmm, or on KVM, with the terminal as its serial console.\n"
+"\n"
+"IMAGE is a Linux kernel (bzImage), an ELF64 program, a boot sector, or with --entry-mode any\n"
+"file of machine code; which of them is seen from its content.\n"
+"\n"
+"The machine:\n"
+"  --mem SIZE          memory, in MiB or with a suffix K, M, G (default 256M)\n"
+"  --cpus N            virtual CPUs (default 1)\n"
+"  --initrd FILE       initial RAM disk for a Linux kernel\n"
+"  --append TEXT       the kernel's command line, all of it (default \"console=ttyS0\")\n"
+"  --entry-mode MODE   run IMAGE as plain machine code, in MODE: real (16-bit, at 0x7c00),\n"
+"                      prot (32-bit, at 0x100000) or long (64-bit, at 0x100000)\n"
+"  --load-addr ADDR    put such an image elsewhere\n"
+"\n"
+"The hypervisor:\n"
+"  --dev FILE          its device node (default /dev/minivmm; /dev/kvm works too)\n"
+"  --mmu MODE          ept, shadow, or auto: what the module prefers (default)\n"
+"\n"
+"Watching it:\n"
+"  --stats             at the end, say how often the guest left the CPU and why\n"
+"  --timeout SECONDS   stop it after that time\n"
+"  --debug-ioport      report accesses to ports that nothing answers\n"
+"  --debug-mmio        report accesses to addresses that nothing answers\n"
+"  --help, --version\n"
+"\n"
+"On a terminal: Ctrl-a x quits, Ctrl-a c opens a monitor prompt, Ctrl-a h shows the rest.\n"
+"\n"
+"Exit status: 0 when the guest powered off or reset, or you quit; 1-99 what the guest wrote\n"
+"to port 0x501; 100 the guest failed, 101 the host failed, 102 the command line is wrong,\n"
+"103 the image can't be started, 104 the timeout ran out, 128+N vmrun was ended by signal N.\n"
+"\n"
+"Examples:\n"
+"  vmrun /boot/vmlinuz --initrd /boot/initrd.img --mem 1G\n"
+"  vmrun vmlinuz --initrd small.cpio --append 'console=ttyS0 quiet' --mmu shadow --stats\n"
+"  vmrun --entry-mode long program.bin --dev /dev/kvm\n";
+
+enum {
+	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DEV,
+	OPT_MMU, OPT_STATS, OPT_TIMEOUT, OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_HELP, OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "mem", required_argument, NULL, OPT_MEM },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "entry-mode", required_argument, NULL, OPT_ENTRY_MODE },
+	{ "load-addr", required_argument, NULL, OPT_LOAD_ADDR },
+	{ "dev", required_argument, NULL, OPT_DEV },
+	{ "mmu", required_argument, NULL, OPT_MMU },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "debug-ioport", no_argument, NULL, OPT_DEBUG_IOPORT },
+	{ "debug-mmio", no_argument, NULL, OPT_DEBUG_MMIO },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ }
+};
+
+/* strtoull() without what it allows beside digits: signs and leading space. */
+static bool parse_number(const char *text, int base, char **end, uint64_t *value)
+{
+	if (!(*text >= '0' && *text <= '9'))
+		return false;
+	errno = 0;
+	*value = strtoull(text, end, base);
+	return !errno;
+}
+
+static int parse_mem(struct options *o, const char *text, struct error *err)
+{
+	unsigned int shift = 20;
+	uint64_t n;
+	char *end;
+
+	if (!parse_number(text, 10, &end, &n))
+		return fail(err, "--mem %s: not a size", text);
+	switch (*end) {
+	case 'k': case 'K':
+		shift = 10, end++;
+		break;
+	case 'g': case 'G':
+		shift = 30, end++;
+		break;
+	case 'm': case 'M':
+		end++;
+		break;
+	}
+	if (*end)
+		return fail(err, "--mem %s: not a size; say for example 512M or 2G", text);
+	if (n > MEM_MAX >> shift)
+		return fail(err, "--mem %s: more than %llu GiB", text, MEM_MAX >> 30);
+	o->mem = n << shift;
+	if (o->mem < MEM_MIN)
+		return fail(err, "--mem %s: a PC needs at least 1M", text);
+	if (o->mem % 4096)
+		return fail(err, "--mem %s: not a multiple of 4K", text);
+	return 0;
+}
+
+static int parse_cpus(struct options *o, const char *text, struct error *err)
+{
+	uint64_t n;
+	char *end;
+
+	if (!parse_number(text, 10, &end, &n) || *end || n < 1 || n > CPUS_MAX)
+		return fail(err, "--cpus %s: not a number from 1 to %d", text, CPUS_MAX);
+	o->cpus = n;
+	return 0;
+}
+
+static int parse_timeout(struct options *o, const char *text, struct error *err)
+{
+	char *end;
+
+	o->timeout = strtod(text, &end);
+	if (end == text || *end || !isfinite(o->timeout) || o->timeout <= 0 ||
+	    o->timeout > TIMEOUT_MAX)
+		return fail(err, "--timeout %s: not a number of seconds", text);
+	if (o->timeout < 0.001)
+		o->timeout = 0.001;
+	return 0;
+}
+
+static int parse_load_addr(struct options *o, const char *text, struct error *err)
+{
+	char *end;
+
+	if (!parse_number(text, 0, &end, &o->flat.addr) || *end)
+		return fail(err, "--load-addr %s: not an address", text);
+	o->flat.addr_given = true;
+	return 0;
+}
+
+static int choose(const char *option, const char *text, const char *const names[], int *choice,
+		  struct error *err)
+{
+	char list[100] = "";
+	int i;
+
+	for (i = 0; names[i]; i++) {
+		if (!strcmp(text, names[i])) {
+			*choice = i;
+			return 0;
+		}
+		if (i)
+			strcat(list, names[i + 1] ? ", " : " or ");
+		strcat(list, names[i]);
+	}
+	return fail(err, "--%s %s: say %s", option, text, list);
+}
+
+static int parse_mmu(struct options *o, const char *text, struct error *err)
+{
+	static const char *const names[] = { "auto", "ept", "shadow", NULL };
+	int choice = 0, rc = choose("mmu", text, names, &choice, err);
+
+	o->mmu = choice;
+	return rc;
+}
+
+static int parse_entry_mode(struct options *o, const char *text, struct error *err)
+{
+	static const char *const names[] = { "real", "prot", "long", NULL };
+	int choice = 0, rc = choose("entry-mode", text, names, &choice, err);
+
+	o->flat.mode = choice;
+	o->flat.forced = true;
+	return rc;
+}
+
+static int parse_one(struct options *o, int opt, char *arg, struct error *err)
+{
+	switch (opt) {
+	case OPT_MEM:
+		return parse_mem(o, arg, err);
+	case OPT_CPUS:
+		return parse_cpus(o, arg, err);
+	case OPT_ENTRY_MODE:
+		return parse_entry_mode(o, arg, err);
+	case OPT_LOAD_ADDR:
+		return parse_load_addr(o, arg, err);
+	case OPT_MMU:
+		return parse_mmu(o, arg, err);
+	case OPT_TIMEOUT:
+		return parse_timeout(o, arg, err);
+	case OPT_INITRD:
+		o->initrd = arg;
+		return 0;
+	case OPT_APPEND:
+		o->append = arg;
+		return 0;
+	case OPT_DEV:
+		o->dev = arg;
+		return 0;
+	case OPT_STATS:
+		o->stats = true;
+		return 0;
+	case OPT_DEBUG_IOPORT:
+		o->debug_ioport = true;
+		return 0;
+	default:
+		o->debug_mmio = true;
+		return 0;
+	}
+}
+
+static enum options_result parse_rest(struct options *o, int argc, char **argv, struct error *err)
+{
+	if (optind == argc)
+		fail(err, "which image? `vmrun --help` shows how to use it");
+	else if (argc - optind > 1)
+		fail(err, "one image only: \"%s\" is too much", argv[optind + 1]);
+	else if (o->flat.addr_given && !o->flat.forced)
+		fail(err, "--load-addr goes with --entry-mode: other images say where they belong");
+	else
+		return o->image = argv[optind], OPTIONS_RUN;
+	return OPTIONS_BAD;
+}
+
+enum options_result options_parse(struct options *o, int argc, char **argv, FILE *out,
+				  struct error *err)
+{
+	int opt;
+
+	*o = (struct options) {
+		.mem = 256 << 20,
+		.cpus = 1,
+		.dev = "/dev/minivmm",
+		.append = "console=ttyS0",
+	};
+	optind = 0;			/* GNU: forget an earlier call */
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		switch (opt) {
+		case OPT_HELP:
+			fputs(help, out);
+			return OPTIONS_DONE;
+		case OPT_VERSION:
+			fputs("vmrun (minivmm) " VERSION "\n", out);
+			return OPTIONS_DONE;
+		case ':':
+			fail(err, "%s needs a value", argv[optind - 1]);
+			return OPTIONS_BAD;
+		case '?':
+			fail(err, "unknown option %s; `vmrun --help` lists them", argv[optind - 1]);
+			return OPTIONS_BAD;
+		default:
+			if (parse_one(o, opt, optarg, err))
+				return OPTIONS_BAD;
+		}
+	}
+	return parse_rest(o, argc, argv, err);
+}

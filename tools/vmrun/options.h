@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef VMRUN_OPTIONS_H
+#define VMRUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "loaders/loader.h"
+
+#define CPUS_MAX	64
+#define TIMEOUT_MAX	(365 * 24 * 3600)
+
+enum mmu_mode { MMU_AUTO, MMU_EPT, MMU_SHADOW };
+
+struct options {
+	const char *image, *initrd, *append;
+	const char *dev;
+	uint64_t mem;
+	unsigned int cpus;
+	enum mmu_mode mmu;
+	struct flat_options flat;
+	double timeout;			/* seconds, 0 for none */
+	bool stats, debug_ioport, debug_mmio;
+};
+
+enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };
+
+/**
+ * options_parse() - read the command line
+ * @out: where --help and --version go
+ * @err: says what is wrong when the result is OPTIONS_BAD
+ *
+ * Return: OPTIONS_RUN to go on, OPTIONS_DONE when all is said.
+ */
+enum options_result options_parse(struct options *o, int argc, char **argv, FILE *out,
+				  struct error *err);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The hypervisor's ABI as vmrun uses it: one VM, its memory and its vCPUs, each with a thread.
+ *
+ * A vCPU's thread runs the guest and serves its exits by the two buses. It can be called back at any
+ * moment: vm_kick() sends KICK_SIGNAL, whose handler sets the vCPU's immediate_exit. The thread clears
+ * that before it looks at what it was called for, so a kick that comes in between makes the next RUN
+ * return at once.
+ */
+#ifndef VMRUN_VM_H
+#define VMRUN_VM_H
+
+#include <linux/minivmm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "bus.h"
+#include "device.h"
+#include "loaders/loader.h"
+#include "memory.h"
+#include "options.h"
+
+#define KICK_SIGNAL	SIGUSR1
+
+struct vm;
+
+/* Why a vCPU's thread ended on its own. */
+enum vcpu_end { VCPU_FAILED, VCPU_HOST_FAILED, VCPU_RESET };
+
+struct vcpu {
+	struct vm *vm;
+	unsigned int id;
+	int fd;
+	struct minivmm_run *run;
+	pthread_t thread;
+	bool started, joined;
+	bool parked;			/* vm->lock */
+};
+
+/* What the VM tells its owner; on a vCPU's thread. */
+struct vm_owner {
+	void (*ended)(struct vm_owner *o, struct vcpu *cpu, enum vcpu_end end, const char *why);
+};
+
+struct vm {
+	int sys, fd;
+	bool is_kvm;
+	size_t run_size;
+	struct irq_lines irqs;
+	struct bus *ports, *mmio;
+	struct vm_owner *owner;
+	const struct guest_mem *mem;
+
+	struct vcpu cpus[CPUS_MAX];
+	unsigned int nr;
+
+	atomic_bool attention;		/* vCPU threads: look at what follows */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool stopping, pausing;
+	unsigned int running;		/* threads that are neither parked nor gone */
+};
+
+/* Open the node and make a VM with interrupt chips and timer. */
+int vm_create(struct vm *vm, const struct options *o, struct error *err);
+void vm_destroy(struct vm *vm);
+
+int vm_set_memory(struct vm *vm, const struct guest_mem *mem, struct error *err);
+int vm_create_vcpus(struct vm *vm, unsigned int n, struct error *err);
+
+/* The first CPU's start state; the others wait for it to start them. */
+int vcpu_set_entry(struct vcpu *cpu, const struct entry *entry, struct error *err);
+
+int vm_start(struct vm *vm, struct error *err);
+/* Call every vCPU's thread back and wait for its end. */
+void vm_stop(struct vm *vm);
+
+/* Between the two no vCPU runs, and its state can be read. False: one doesn't come back. */
+bool vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+
+int vm_nmi(struct vm *vm, struct error *err);
+/* MINIVMM_VM_MMU_* of this VM, 0 when the hypervisor doesn't say. */
+unsigned int vm_mmu(const struct vm *vm);
+int vm_check_extension(const struct vm *vm, unsigned int cap);
+
+/* vcpu.c */
+void *vcpu_thread(void *opaque);
+void vcpu_kick(struct vcpu *cpu);
+
+/* cpuid.c: what this vCPU's CPUID says. */
+int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err);
+/* CPUID leaf 1 of the host's offer, for tables: EAX and EDX. */
+void vm_cpu_signature(const struct vm *vm, uint32_t *eax, uint32_t *edx);
+
+/* diagnose.c: the sentence for a node that can't be opened, or a VM that can't be made. */
+int diagnose_open(const char *dev, int error, struct error *err);
+int diagnose_create_vm(const struct options *o, bool is_kvm, int error, struct error *err);
+
+/* state.c: text about a vCPU that doesn't run. */
+void vcpu_print_registers(const struct vcpu *cpu, FILE *out);
+void vcpu_print_failure(const struct vcpu *cpu, FILE *out);
+const char *exit_reason_name(unsigned int reason);
+
+/* stats.c */
+void vm_print_stats(const struct vm *vm, FILE *out);
+
+#endif
