@@ -27,14 +27,21 @@
 /* ---- buses ----------------------------------------------------------------------------------- */
 
 #define BUS_MAX_RANGES	1000	/* as KVM's */
+#define BUS_MAX_RETIRED	16
 
 struct io_range {
 	u64 start, last;
 	struct io_device *dev;		/* NULL: unregistered, until the array is next replaced */
 };
 
-/* Sorted and without overlaps. Replaced whole; read under RCU or vm->srcu, freed after both. */
+/*
+ * Sorted and without overlaps. Replaced whole; read under RCU or vm->srcu. Making a VM replaces it a
+ * few times, and waiting for readers each time would be most of what that costs: the old ones are
+ * kept until someone waits anyway, or there are too many.
+ */
 struct io_bus {
+	struct io_bus *retired;
+	int nr_retired;
 	struct rcu_head rcu;
 	int count;
 	struct io_range range[];
@@ -84,15 +91,24 @@ static int bus_access(struct vcpu *vcpu, enum io_bus_id id, u64 addr, int len, v
 		       dev->read(vcpu, dev, addr, len, data);
 }
 
-static void bus_free_rcu(struct rcu_head *rcu)
-{
-	/* vm->srcu's readers are gone; now those of bus_has() */
-	kfree_rcu(container_of(rcu, struct io_bus, rcu), rcu);
-}
-
 static struct io_bus *bus_locked(struct vm *vm, enum io_bus_id id)
 {
 	return rcu_dereference_protected(vm->bus[id], lockdep_is_held(&vm->slots_lock));
+}
+
+/* Waits until no reader of vm->srcu uses an older array; RCU's are waited for behind our back. */
+static void bus_synchronize(struct vm *vm, struct io_bus *bus)
+{
+	struct io_bus *old;
+
+	synchronize_srcu(&vm->srcu);
+	while (bus && bus->retired) {
+		old = bus->retired;
+		bus->retired = old->retired;
+		kfree_rcu(old, rcu);
+	}
+	if (bus)
+		bus->nr_retired = 0;
 }
 
 /* Fills bus with old's live ranges and a new one, in order; -EEXIST if they overlap. */
@@ -132,9 +148,11 @@ static int bus_add(struct vm *vm, enum io_bus_id id, const struct io_range *new)
 		kfree(bus);
 		return ret;
 	}
+	bus->retired = old;
+	bus->nr_retired = old ? old->nr_retired + 1 : 0;
 	rcu_assign_pointer(vm->bus[id], bus);
-	if (old)
-		call_srcu(&vm->srcu, &old->rcu, bus_free_rcu);
+	if (bus->nr_retired > BUS_MAX_RETIRED)
+		bus_synchronize(vm, bus);
 	return 0;
 }
 
@@ -184,8 +202,8 @@ void bus_unregister(struct vm *vm, enum io_bus_id id, struct io_device *dev)
 	for (i = 0; bus && i < bus->count; i++)
 		if (bus->range[i].dev == dev)
 			WRITE_ONCE(bus->range[i].dev, NULL);
+	bus_synchronize(vm, bus);
 	mutex_unlock(&vm->slots_lock);
-	synchronize_srcu(&vm->srcu);
 }
 
 /**
@@ -194,10 +212,15 @@ void bus_unregister(struct vm *vm, enum io_bus_id id, struct io_device *dev)
  */
 void bus_destroy(struct vm *vm)
 {
+	struct io_bus *bus, *older;
 	int i;
 
-	for (i = 0; i < NR_BUSES; i++)
-		kfree(rcu_replace_pointer(vm->bus[i], NULL, true));
+	for (i = 0; i < NR_BUSES; i++) {
+		for (bus = rcu_replace_pointer(vm->bus[i], NULL, true); bus; bus = older) {
+			older = bus->retired;
+			kfree(bus);
+		}
+	}
 }
 
 /* ---- the emulator's host state --------------------------------------------------------------- */
