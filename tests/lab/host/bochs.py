@@ -8,8 +8,9 @@ import sys
 
 from host import errors, snapshot
 from host.errors import LabError
-from host.image import Payload
+from host.image import Payload, read
 from host.job import Outcome, read_records
+from host.kernel import module_name
 from host.streams import Wire, relay
 from host.symbols import Symbols
 
@@ -31,10 +32,10 @@ def run(machine, job, directory, terminal=None):
         snapshot.prepare_restore(saved, directory, payload, com1)
         with open(f"{directory}/commands", "w", encoding="ascii") as f:
             f.write(f"sb {job.ticks}\ncontinue\nquit\n")
-        return watch(machine, job, directory, terminal)
+        return watch(job, directory, f"{saved}/symbols", terminal)
 
 
-def watch(machine, job, directory, terminal):
+def watch(job, directory, symbols, terminal):
     output = Wire(f"{directory}/output", None if terminal else sys.stdout.buffer)
     records = Wire(f"{directory}/records")
     console = terminal or Wire(f"{directory}/console", sys.stderr.buffer)
@@ -51,7 +52,7 @@ def watch(machine, job, directory, terminal):
     outcome = Outcome()
     read_records(records.lines(), outcome)
     if not outcome.ended and not outcome.problem:
-        explain(machine, job, directory, outcome, seconds if not in_time else None)
+        explain(job, directory, outcome, symbols, seconds if not in_time else None)
     keep_text(directory, output=output, records=records, console=console)
     return outcome, console.lines()
 
@@ -61,7 +62,7 @@ def keep_text(directory, **wires):
         snapshot.write(f"{directory}/{name}.log", bytes(wire.received))
 
 
-def explain(machine, job, directory, outcome, stopped_after):
+def explain(job, directory, outcome, symbols, stopped_after):
     """Why a run ended without saying so itself, by what Bochs printed."""
     with open(f"{directory}/bochs.out", "rb") as f:
         said = f.read().replace(b"\0", b"").decode(errors="replace")
@@ -72,7 +73,7 @@ def explain(machine, job, directory, outcome, stopped_after):
     elif "Caught time breakpoint" in said:
         outcome.code = errors.HUNG
         outcome.problem = f"the command had not ended after {job.ticks:,} ticks"
-        outcome.detail = where_cpus_are(machine, said)
+        outcome.detail = where_cpus_are(said, loaded_symbols(symbols, job, outcome))
     elif message:
         outcome.code = errors.CRASHED
         outcome.problem = machine_ended(message[1])
@@ -89,10 +90,18 @@ def machine_ended(message):
     return f"the lab's machine stopped: {message.strip()}"
 
 
-def where_cpus_are(machine, said):
+def loaded_symbols(path, job, outcome):
+    symbols = Symbols(read(path).decode())
+    for spec in job.modules:
+        name = module_name(spec)
+        if name in outcome.modules:
+            symbols.add_module(spec.split(",")[0], outcome.modules[name])
+    return symbols
+
+
+def where_cpus_are(said, symbols):
     """The instruction that each CPU was at, from the debugger's answer to the limit."""
-    symbols = Symbols(machine.kernel.version)
     after = said[said.index("Caught time breakpoint"):]
-    return [f"CPU {cpu} was at {address} {symbols.name(int(address, 16))}: {instruction.strip()}"
+    return [f"CPU {cpu} was at {address} ({symbols.name(int(address, 16))}): {instruction.strip()}"
             for cpu, address, instruction in
             re.findall(r"^\((\d+)\) \[[^\]]*\] [0-9a-f]{4}:([0-9a-f]+) \([^)]*\): ([^;\n]*)", after, re.M)]

@@ -110,6 +110,7 @@ class Payload:
 def settings(job, inserts, more):
     """The shell variables and functions that guest/session reads."""
     variables = {"NOW": int(time.time()), "LOGLEVEL": job.loglevel, "HEARTBEAT": job.heartbeat,
+                 "MODULES": " ".join(map(kernel.module_name, job.modules)),
                  "TERMINAL": int(job.terminal), "ROWS": job.rows, "COLUMNS": job.columns, **dict(more)}
     lines = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
     lines.append("insert_modules() {\n\t" + " && ".join(inserts or ["true"]) + "\n}")

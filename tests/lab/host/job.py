@@ -28,6 +28,7 @@ class Outcome:
     problem: str = None     # otherwise: a sentence that says what happened
     code: int = 0           # and the exit status of the lab for it
     ticks: int = None
+    modules: dict = field(default_factory=dict)     # name: address of its .text
     log: list = field(default_factory=list)         # the kernel's messages during the run
     detail: list = field(default_factory=list)      # more about the problem
 
@@ -42,6 +43,9 @@ def read_records(lines, outcome):
             start = int(rest)
         elif kind == "exit":
             outcome.status = int(rest)
+        elif kind == "module":
+            name, address = rest.split()
+            outcome.modules[name] = int(address, 16)
         elif kind == "log":
             outcome.log.append(rest)
         elif kind == "end":

@@ -101,6 +101,7 @@ def module_files(version, name):
 
 
 def module_name(path):
+    """The name that a module's file (with or without parameters behind) has in the kernel."""
     return os.path.basename(path).partition(".")[0].replace("-", "_")
 
 

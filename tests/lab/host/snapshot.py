@@ -152,6 +152,7 @@ def pack(directory, region):
     payload = range(region[0] // BLOCK, (region[0] + region[1]) // BLOCK)
     if not used.issuperset(payload):
         raise LabError("the boot loader did not touch the payload's memory")
+    write(f"{directory}/symbols", payload_text(directory, region[0]))
     others = sorted(used.difference(payload))
     order = [others[0], *payload, *others[1:]]
     slots = {block: slot for slot, block in enumerate(order)}
@@ -163,6 +164,13 @@ def pack(directory, region):
     write(f"{directory}/memory", text.encode())
     for emptied in ("memory.ram", "vga.vgacore.memory"):  # Bochs takes the end of a file as "unchanged"
         write(f"{directory}/{emptied}", b"")
+
+
+def payload_text(directory, address):
+    """What guest/init left in the payload's memory: text up to a zero byte."""
+    with open(f"{directory}/memory.ram", "rb") as ram:
+        ram.seek(address)
+        return b"".join(iter(lambda: ram.read(4096).partition(b"\0")[0], b""))
 
 
 def write_ram(directory, order, payload):
@@ -186,7 +194,7 @@ def prepare_restore(snapshot, directory, payload, com1):
     state = os.path.join(directory, "state")
     os.mkdir(state)
     for name in os.listdir(snapshot):
-        if name not in ("config", "ram.img"):
+        if name not in ("config", "ram.img", "symbols"):
             os.symlink(os.path.join(snapshot, name), os.path.join(state, name))
     write(f"{directory}/payload", payload)
     saved = image.read(f"{snapshot}/config").decode().splitlines()
