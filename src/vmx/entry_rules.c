@@ -207,7 +207,7 @@ static void check_execution_bits(struct entry_check *c)
 	if (c->cpu_based & CPU_BASED_ACTIVATE_TERTIARY_CONTROLS)
 		require_bits(c, TERTIARY_VM_EXEC_CONTROL, &c->cpu->cpu3);
 
-	require(c, get(c, CR3_TARGET_COUNT) <= vmx_misc_cr3_count(c->cpu->misc),
+	require(c, get(c, CR3_TARGET_COUNT) <= (u32)vmx_misc_cr3_count(c->cpu->misc),
 		"the CR3-target count must not exceed what the processor supports",
 		CR3_TARGET_COUNT);
 }
@@ -225,13 +225,14 @@ static void check_bitmaps(struct entry_check *c)
 static void check_tpr_shadow(struct entry_check *c)
 {
 	u64 page = get(c, VIRTUAL_APIC_PAGE_ADDR);
-	u32 threshold = get(c, TPR_THRESHOLD);
 	bool valid = page_address(c, page);
+	u32 threshold;
 	u8 vtpr;
 
 	require_page(c, VIRTUAL_APIC_PAGE_ADDR);
 	if (c->cpu2 & SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
 		return;
+	threshold = get(c, TPR_THRESHOLD);
 	require(c, !(threshold >> 4), "bits 31:4 of the TPR threshold must be 0", TPR_THRESHOLD);
 
 	if (!valid || c->cpu2 & SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES)
