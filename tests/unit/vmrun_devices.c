@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+/* RTC, keyboard controller, reset and debug ports. */
+#include <stdio.h>
+#include <time.h>
+
+#include "exitcode.h"
+#include "vmrun_env.h"
+
+#define KBD_DATA	0x60
+#define KBD_CMD		0x64
+#define KBD_IRQ		1
+
+static uint8_t cmos(struct fake *f, uint8_t reg)
+{
+	outb(f, 0x70, reg);
+	return inb(f, 0x71);
+}
+
+static void set_cmos(struct fake *f, uint8_t reg, uint8_t value)
+{
+	outb(f, 0x70, reg);
+	outb(f, 0x71, value);
+}
+
+static unsigned int bcd(uint8_t byte)
+{
+	return (byte >> 4) * 10 + (byte & 15);
+}
+
+static time_t rtc_now(struct fake *f)
+{
+	struct tm tm = {
+		.tm_sec = bcd(cmos(f, 0)), .tm_min = bcd(cmos(f, 2)), .tm_hour = bcd(cmos(f, 4)),
+		.tm_mday = bcd(cmos(f, 7)), .tm_mon = bcd(cmos(f, 8)) - 1,
+		.tm_year = bcd(cmos(f, 0x32)) * 100 + bcd(cmos(f, 9)) - 1900,
+	};
+
+	return timegm(&tm);
+}
+
+/* Registers are read one by one, so a second may pass in between: try again then. */
+static void assert_clock(struct fake *f, time_t offset)
+{
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		time_t before = time(NULL), now = rtc_now(f);
+
+		if (before == time(NULL)) {
+			assert_int_equal(now, before + offset);
+			return;
+		}
+	}
+	fail_msg("the clock never stood still");
+}
+
+static void rtc_tells_the_time(void **state)
+{
+	struct fake *f = *state;
+	time_t now = time(NULL);
+	struct tm tm;
+
+	assert_clock(f, 0);
+	gmtime_r(&now, &tm);
+	assert_int_equal(bcd(cmos(f, 6)), tm.tm_wday + 1);
+	assert_int_equal(cmos(f, 0x0a) & 0x80, 0);
+	assert_int_equal(cmos(f, 0x0b), 0x02);
+	assert_int_equal(cmos(f, 0x0c), 0);
+	assert_int_equal(cmos(f, 0x0d), 0x80);
+}
+
+static void rtc_is_set(void **state)
+{
+	struct fake *f = *state;
+	struct tm tm = { .tm_year = 88, .tm_mon = 1, .tm_mday = 29, .tm_hour = 23, .tm_min = 59,
+			 .tm_sec = 58 };
+	time_t start = time(NULL);
+
+	set_cmos(f, 0x0b, 0x82);	/* stop the clock */
+	set_cmos(f, 0x32, 0x19);
+	set_cmos(f, 9, 0x88);
+	set_cmos(f, 8, 0x02);
+	set_cmos(f, 7, 0x29);
+	set_cmos(f, 4, 0x23);
+	set_cmos(f, 2, 0x59);
+	set_cmos(f, 0, 0x58);
+	assert_int_equal(cmos(f, 0), 0x58);
+	set_cmos(f, 0x0b, 0x02);
+	assert_in_range(rtc_now(f), timegm(&tm), timegm(&tm) + time(NULL) - start + 1);
+}
+
+static void rtc_binary_and_12_hours(void **state)
+{
+	struct fake *f = *state;
+
+	set_cmos(f, 0x0b, 0x82);
+	set_cmos(f, 4, 0x00);
+	set_cmos(f, 0x0b, 0x80);	/* 12 hours, BCD */
+	assert_int_equal(cmos(f, 4), 0x12);
+	set_cmos(f, 4, 0x92);		/* 12 pm */
+	assert_int_equal(cmos(f, 4), 0x92);
+	set_cmos(f, 0x0b, 0x86);	/* 24 hours, binary */
+	assert_int_equal(cmos(f, 4), 12);
+	set_cmos(f, 4, 23);
+	set_cmos(f, 0x0b, 0x84);	/* 12 hours, binary */
+	assert_int_equal(cmos(f, 4), 0x8b);
+}
+
+static void rtc_survives_nonsense(void **state)
+{
+	struct fake *f = *state;
+	unsigned int reg, value;
+
+	for (value = 0; value < 0x10000; value += 0x55)
+		for (reg = 0; reg < 0x100; reg++) {
+			set_cmos(f, reg, value >> (reg % 9));
+			cmos(f, reg);
+		}
+	assert_int_equal(cmos(f, 0x0d), 0x80);
+}
+
+static void cmos_knows_the_memory(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(cmos(f, 0x15) | cmos(f, 0x16) << 8, 640);
+	assert_int_equal(cmos(f, 0x17) | cmos(f, 0x18) << 8, 0xffff);
+	assert_int_equal(cmos(f, 0x34) | cmos(f, 0x35) << 8, (0xc0000000 - (16 << 20)) >> 16);
+	assert_int_equal(cmos(f, 0x5b) | cmos(f, 0x5c) << 8 | cmos(f, 0x5d) << 16, 0x10000);
+	set_cmos(f, 0x40, 0x77);
+	assert_int_equal(cmos(f, 0x40 | 0x80), 0x77);	/* the NMI bit isn't part of the index */
+	assert_int_equal(inb(f, 0x70), 0xff);
+}
+
+static uint8_t kbd(struct fake *f, uint8_t cmd)
+{
+	outb(f, KBD_CMD, cmd);
+	assert_int_equal(inb(f, KBD_CMD) & 3, 1);
+	return inb(f, KBD_DATA);
+}
+
+static void kbd_answers_a_probe(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(inb(f, KBD_CMD) & 0x13, 0x10);	/* empty, not locked */
+	assert_int_equal(kbd(f, 0xaa), 0x55);
+	assert_int_equal(kbd(f, 0xab), 0);
+	assert_int_equal(kbd(f, 0xa9), 1);
+	assert_int_equal(kbd(f, 0xd0) & 1, 1);
+	outb(f, KBD_CMD, 0x60);
+	outb(f, KBD_DATA, 0x74);
+	assert_int_equal(kbd(f, 0x20), 0x74);
+	outb(f, KBD_CMD, 0xa8);
+	assert_int_equal(kbd(f, 0x20) & 0x20, 0);
+	outb(f, KBD_CMD, 0xa7);
+	assert_int_equal(kbd(f, 0x20) & 0x20, 0x20);
+}
+
+static void kbd_has_no_mouse(void **state)
+{
+	struct fake *f = *state;
+
+	outb(f, KBD_CMD, 0xd3);
+	outb(f, KBD_DATA, 0x5a);
+	assert_int_equal(inb(f, KBD_CMD) & 0x21, 0x01);
+	assert_int_equal(inb(f, KBD_DATA), 0x5a);
+	outb(f, KBD_CMD, 0xd4);
+	outb(f, KBD_DATA, 0xff);
+	assert_int_equal(inb(f, KBD_CMD) & 0x61, 0x61);
+	assert_int_equal(inb(f, KBD_DATA), 0xfe);
+}
+
+static void kbd_has_no_keyboard(void **state)
+{
+	struct fake *f = *state;
+
+	outb(f, KBD_DATA, 0xf2);
+	assert_int_equal(f->level[KBD_IRQ], 1);
+	assert_int_equal(inb(f, KBD_CMD) & 0x61, 0x41);
+	assert_int_equal(inb(f, KBD_DATA), 0xfe);
+	assert_int_equal(f->level[KBD_IRQ], 0);
+	assert_int_equal(inb(f, KBD_CMD) & 0x41, 0);
+	outb(f, KBD_CMD, 0x60);
+	outb(f, KBD_DATA, 0);			/* interrupt off */
+	outb(f, KBD_DATA, 0xf2);
+	assert_int_equal(f->level[KBD_IRQ], 0);
+}
+
+static void assert_stops(uint16_t port, uint8_t value, int code)
+{
+	struct fake *f = fake_machine();
+
+	outb(f, port, value);
+	assert_int_equal(f->stop_code, code);
+	fake_destroy(f);
+}
+
+static void resets(void **state)
+{
+	struct fake *f = *state;
+
+	assert_stops(KBD_CMD, 0xfe, EXIT_GUEST_OK);
+	assert_stops(KBD_CMD, 0xff, FAKE_NO_STOP);
+	assert_stops(KBD_CMD, 0xf0, EXIT_GUEST_OK);
+	assert_stops(0x92, 0x03, EXIT_GUEST_OK);
+	assert_stops(0x92, 0x02, FAKE_NO_STOP);
+	assert_stops(0xcf9, 0x02, FAKE_NO_STOP);
+	assert_stops(0xcf9, 0x06, EXIT_GUEST_OK);
+	outb(f, KBD_CMD, 0xd1);
+	outb(f, KBD_DATA, 0x02);
+	assert_int_equal(f->stop_code, EXIT_GUEST_OK);
+}
+
+static void pci_address_is_no_reset(void **state)
+{
+	struct fake *f = *state;
+	uint8_t address[4] = { 0xff, 0xff, 0xff, 0xff };
+
+	bus_do(&f->ports, 0xcf8, address, 4, true);
+	bus_do(&f->ports, 0xcf8, address, 2, true);
+	assert_int_equal(f->stop_code, FAKE_NO_STOP);
+}
+
+static void debug_exit(void **state)
+{
+	struct fake *f = *state;
+	uint8_t wide[4] = { 7, 0, 0, 0 };
+
+	assert_stops(0x501, 0, 0);
+	assert_stops(0x501, 99, 99);
+	assert_stops(0x501, 100, 99);
+	assert_stops(0x501, 255, 99);
+	assert_stops(0x502, 1, FAKE_NO_STOP);
+	bus_do(&f->ports, 0x501, wide, 4, true);
+	assert_int_equal(f->stop_code, 7);
+	assert_non_null(strstr(f->stop_why, "0x7"));
+}
+
+static void debug_console(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(inb(f, 0xe9), 0xe9);
+	outb(f, 0xe9, 'o');
+	outb(f, 0xe9, 'k');
+	assert_memory_equal(f->out, "ok", 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		machine_test(rtc_tells_the_time),
+		machine_test(rtc_is_set),
+		machine_test(rtc_binary_and_12_hours),
+		machine_test(rtc_survives_nonsense),
+		machine_test(cmos_knows_the_memory),
+		machine_test(kbd_answers_a_probe),
+		machine_test(kbd_has_no_mouse),
+		machine_test(kbd_has_no_keyboard),
+		machine_test(resets),
+		machine_test(pci_address_is_no_reset),
+		machine_test(debug_exit),
+		machine_test(debug_console),
+	};
+
+	return cmocka_run_group_tests_name("vmrun devices", tests, NULL, NULL);
+}

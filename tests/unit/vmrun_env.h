@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the tests of vmrun's devices put in the place of the machine. */
+#ifndef VMRUN_ENV_H
+#define VMRUN_ENV_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bus.h"
+#include "device.h"
+
+#define FAKE_IRQS	24
+#define FAKE_NO_STOP	(-1)
+
+struct fake {
+	struct bus ports, mmio;
+	struct irq_lines irqs;
+	struct chardev chr;
+	struct stopper stopper;
+	struct device_set devices;
+
+	int level[FAKE_IRQS];
+	unsigned int moves[FAKE_IRQS];
+	char out[4096];
+	size_t out_len;
+	uint8_t in[4096];
+	size_t in_pos, in_len;
+	int stop_code;
+	char stop_why[256];
+};
+
+#define FAKE_OF(ptr, member) ((struct fake *)((char *)(ptr) - offsetof(struct fake, member)))
+
+static void fake_irq(struct irq_lines *lines, unsigned int gsi, int level)
+{
+	struct fake *f = FAKE_OF(lines, irqs);
+
+	assert_true(gsi < FAKE_IRQS);
+	f->level[gsi] = level;
+	f->moves[gsi]++;
+}
+
+static void fake_write(struct chardev *c, const void *buf, size_t len)
+{
+	struct fake *f = FAKE_OF(c, chr);
+
+	if (f->out_len + len > sizeof(f->out))
+		f->out_len = 0;
+	memcpy(f->out + f->out_len, buf, len);
+	f->out_len += len;
+}
+
+static size_t fake_read(struct chardev *c, void *buf, size_t len)
+{
+	struct fake *f = FAKE_OF(c, chr);
+
+	if (len > f->in_len - f->in_pos)
+		len = f->in_len - f->in_pos;
+	memcpy(buf, f->in + f->in_pos, len);
+	f->in_pos += len;
+	return len;
+}
+
+static void fake_stop(struct stopper *s, int code, const char *why)
+{
+	struct fake *f = FAKE_OF(s, stopper);
+
+	if (f->stop_code != FAKE_NO_STOP)
+		return;
+	f->stop_code = code;
+	snprintf(f->stop_why, sizeof(f->stop_why), "%s", why);
+}
+
+static inline struct fake *fake_machine(void)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+	struct device_env env = {
+		.ports = &f->ports, .mmio = &f->mmio, .irqs = &f->irqs, .console = &f->chr,
+		.stopper = &f->stopper, .low_ram = 0xc0000000, .high_ram = 1ULL << 32,
+	};
+	struct error err = { "" };
+
+	f->ports.name = "port";
+	f->mmio.name = "mmio";
+	f->irqs.set = fake_irq;
+	f->chr.write = fake_write;
+	f->chr.read = fake_read;
+	f->stopper.stop = fake_stop;
+	f->stop_code = FAKE_NO_STOP;
+	if (devices_create(&f->devices, &env, &err))
+		fail_msg("%s", err.text);
+	return f;
+}
+
+static inline void fake_destroy(struct fake *f)
+{
+	devices_destroy(&f->devices);
+	bus_destroy(&f->ports);
+	bus_destroy(&f->mmio);
+	free(f);
+}
+
+/* Bytes arrive at the console. */
+static inline void fake_input(struct fake *f, const char *text)
+{
+	size_t len = strlen(text);
+
+	assert_true(f->in_len + len <= sizeof(f->in));
+	memcpy(f->in + f->in_len, text, len);
+	f->in_len += len;
+	f->chr.notify(f->chr.opaque);
+}
+
+static inline uint8_t inb(struct fake *f, uint16_t port)
+{
+	uint8_t value = 0;
+
+	bus_do(&f->ports, port, &value, 1, false);
+	return value;
+}
+
+static inline void outb(struct fake *f, uint16_t port, uint8_t value)
+{
+	bus_do(&f->ports, port, &value, 1, true);
+}
+
+/* Group set-up and tear-down of tests whose state is a fake machine. */
+static inline int setup_machine(void **state)
+{
+	*state = fake_machine();
+	return 0;
+}
+
+static inline int teardown_machine(void **state)
+{
+	fake_destroy(*state);
+	return 0;
+}
+
+#define machine_test(fn) cmocka_unit_test_setup_teardown(fn, setup_machine, teardown_machine)
+
+#endif
