@@ -36,18 +36,18 @@ int bus_add(struct bus *bus, uint64_t start, uint64_t size, unsigned int width, 
 	size_t pos = bus_position(bus, start);
 
 	if (!size || start + size - 1 < start)
-		return fail(err, "%s: %s range of size 0 or beyond the end", name, bus->name);
+		return failed(err, "%s: %s range of size 0 or beyond the end", name, bus->name);
 	if (pos && start - bus->ranges[pos - 1].start < bus->ranges[pos - 1].size)
 		clash = &bus->ranges[pos - 1];
 	else if (pos < bus->nr && bus->ranges[pos].start - start < size)
 		clash = &bus->ranges[pos];
 	if (clash)
-		return fail(err, "%s: %s %#llx is taken by %s", name, bus->name,
-			    (unsigned long long)start, clash->name);
+		return failed(err, "%s: %s %#llx is taken by %s", name, bus->name,
+			      (unsigned long long)start, clash->name);
 
 	grown = realloc(bus->ranges, (bus->nr + 1) * sizeof(*grown));
 	if (!grown)
-		return fail(err, "%s: no memory", name);
+		return failed(err, "%s: no memory", name);
 	memmove(grown + pos + 1, grown + pos, (bus->nr - pos) * sizeof(*grown));
 	grown[pos] = (struct bus_range) { start, size, width, fn, opaque, name };
 	bus->ranges = grown;

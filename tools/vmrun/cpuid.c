@@ -19,12 +19,12 @@ static struct minivmm_cpuid2 *supported_cpuid(const struct vm *vm, struct error 
 	struct minivmm_cpuid2 *c = calloc(1, sizeof(*c) + CPUID_MAX * sizeof(c->entries[0]));
 
 	if (!c) {
-		fail(err, "no memory");
+		failed(err, "no memory");
 		return NULL;
 	}
 	c->nent = CPUID_MAX;
 	if (ioctl(vm->sys, MINIVMM_GET_SUPPORTED_CPUID, c)) {
-		fail(err, "GET_SUPPORTED_CPUID: %s", strerror(errno));
+		failed(err, "GET_SUPPORTED_CPUID: %s", strerror(errno));
 		free(c);
 		return NULL;
 	}
@@ -122,7 +122,7 @@ int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err)
 	for (i = 0; i < c->nent; i++)
 		fix_entry(&c->entries[i], cpu->id, cpus);
 	if (ioctl(cpu->fd, MINIVMM_SET_CPUID2, c))
-		rc = fail(err, "SET_CPUID2: %s", strerror(errno));
+		rc = failed(err, "SET_CPUID2: %s", strerror(errno));
 	free(c);
 	return rc;
 }

@@ -22,7 +22,7 @@ int devices_create(struct device_set *set, const struct device_env *env, struct 
 	size_t i, n = __stop_vmrun_devices - __start_vmrun_devices;
 
 	if (n > DEVICES_MAX)
-		return fail(err, "more than %d kinds of device", DEVICES_MAX);
+		return failed(err, "more than %d kinds of device", DEVICES_MAX);
 	memcpy(sorted, __start_vmrun_devices, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_order);
 

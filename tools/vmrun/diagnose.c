@@ -49,15 +49,15 @@ static int no_module(const char *dev, struct error *err)
 	bool kvm = strstr(dev, "kvm");
 
 	if (!cpu_has_vmx())
-		return fail(err, "this CPU has no VT-x: there is nothing to run virtual machines with");
+		return failed(err, "this CPU has no VT-x: there is nothing to run virtual machines with");
 	if (!file_line_has("/proc/cpuinfo", "flags", "vmx") &&
 	    !file_line_has("/proc/cpuinfo", "vmx flags", "vnmi"))
-		return fail(err, "VT-x is disabled by the firmware: enable it in the BIOS or UEFI setup (often \"Intel Virtualization Technology\") and power-cycle");
+		return failed(err, "VT-x is disabled by the firmware: enable it in the BIOS or UEFI setup (often \"Intel Virtualization Technology\") and power-cycle");
 	if (module_loaded(kvm ? "kvm_intel" : "minivmm"))
-		return fail(err, "%s isn't there although the module is loaded: is /dev complete, and the name right?",
-			    dev);
-	return fail(err, "the module isn't loaded: `%s`",
-		    kvm ? "modprobe kvm_intel" : "insmod minivmm.ko");
+		return failed(err, "%s isn't there although the module is loaded: is /dev complete, and the name right?",
+			      dev);
+	return failed(err, "the module isn't loaded: `%s`",
+		      kvm ? "modprobe kvm_intel" : "insmod minivmm.ko");
 }
 
 int diagnose_open(const char *dev, int error, struct error *err)
@@ -69,10 +69,10 @@ int diagnose_open(const char *dev, int error, struct error *err)
 		return no_module(dev, err);
 	case EACCES:
 	case EPERM:
-		return fail(err, "no permission to open %s: become root, or a member of the group that the udev rule gives it to (kvm)",
-			    dev);
+		return failed(err, "no permission to open %s: become root, or a member of the group that the udev rule gives it to (kvm)",
+			      dev);
 	default:
-		return fail(err, "%s can't be opened: %s", dev, strerror(error));
+		return failed(err, "%s can't be opened: %s", dev, strerror(error));
 	}
 }
 
@@ -93,9 +93,9 @@ static int in_use(bool is_kvm, struct error *err)
 	for (i = 0; i < sizeof(hypervisors) / sizeof(hypervisors[0]); i++)
 		if (strcmp(hypervisors[i].module, is_kvm ? "kvm_intel" : "minivmm") &&
 		    module_loaded(hypervisors[i].module))
-			return fail(err, "VT-x is in use by another hypervisor, most likely %s: %s",
-				    hypervisors[i].name, hypervisors[i].remedy);
-	return fail(err, "VT-x is in use by another hypervisor, whose module isn't one that vmrun knows: the kernel log may name it");
+			return failed(err, "VT-x is in use by another hypervisor, most likely %s: %s",
+				      hypervisors[i].name, hypervisors[i].remedy);
+	return failed(err, "VT-x is in use by another hypervisor, whose module isn't one that vmrun knows: the kernel log may name it");
 }
 
 int diagnose_create_vm(const struct options *o, bool is_kvm, int error, struct error *err)
@@ -106,10 +106,10 @@ int diagnose_create_vm(const struct options *o, bool is_kvm, int error, struct e
 	case EBUSY:
 		return in_use(is_kvm, err);
 	case EOPNOTSUPP:
-		return fail(err, "this CPU, or the module as it was loaded, can't do --mmu %s", modes[o->mmu]);
+		return failed(err, "this CPU, or the module as it was loaded, can't do --mmu %s", modes[o->mmu]);
 	case EINVAL:
-		return fail(err, "%s doesn't know --mmu %s", o->dev, modes[o->mmu]);
+		return failed(err, "%s doesn't know --mmu %s", o->dev, modes[o->mmu]);
 	default:
-		return fail(err, "%s can't create a virtual machine: %s", o->dev, strerror(error));
+		return failed(err, "%s can't create a virtual machine: %s", o->dev, strerror(error));
 	}
 }

@@ -11,6 +11,6 @@ struct error {
 void error_set(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Say why a function didn't do its work, and have the -1 to return. */
-#define fail(err, ...) ({ error_set(err, __VA_ARGS__); -1; })
+#define failed(err, ...) ({ error_set(err, __VA_ARGS__); -1; })
 
 #endif

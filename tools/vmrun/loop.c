@@ -11,7 +11,7 @@ int loop_create(struct loop *loop, struct error *err)
 	memset(loop, 0, sizeof(*loop));
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0)
-		return fail(err, "eventfd: %s", strerror(errno));
+		return failed(err, "eventfd: %s", strerror(errno));
 	return 0;
 }
 
@@ -26,7 +26,7 @@ int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void
 	     struct error *err)
 {
 	if (loop->nr == LOOP_MAX)
-		return fail(err, "more than %d event sources", LOOP_MAX);
+		return failed(err, "more than %d event sources", LOOP_MAX);
 	loop->sources[loop->nr++] = (struct loop_source) { fd, want, ready, opaque };
 	return 0;
 }
@@ -71,7 +71,7 @@ int loop_run(struct loop *loop, struct error *err)
 		if (poll(fds, n + 1, -1) < 0) {
 			if (errno == EINTR)
 				continue;
-			return fail(err, "poll: %s", strerror(errno));
+			return failed(err, "poll: %s", strerror(errno));
 		}
 		if (fds[n].revents)
 			loop_drain_wakeups(loop);

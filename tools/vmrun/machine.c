@@ -117,7 +117,7 @@ static int watch_signals(struct machine *m, struct error *err)
 
 	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
-		return fail(err, "signalfd: %s", strerror(errno));
+		return failed(err, "signalfd: %s", strerror(errno));
 	return loop_add(&m->loop, m->signal_fd, NULL, on_signal, m, err);
 }
 
@@ -133,7 +133,7 @@ static int arm_timeout(struct machine *m, struct error *err)
 		return 0;
 	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	if (m->timer_fd < 0 || timerfd_settime(m->timer_fd, 0, &t, NULL))
-		return fail(err, "timerfd: %s", strerror(errno));
+		return failed(err, "timerfd: %s", strerror(errno));
 	return loop_add(&m->loop, m->timer_fd, NULL, on_timeout, m, err);
 }
 

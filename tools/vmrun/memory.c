@@ -15,8 +15,8 @@ int mem_create(struct guest_mem *mem, uint64_t size, struct error *err)
 	raw = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (raw == MAP_FAILED)
-		return fail(err, "the host has no room for %llu MiB of guest memory: %s",
-			    (unsigned long long)(size >> 20), strerror(errno));
+		return failed(err, "the host has no room for %llu MiB of guest memory: %s",
+			      (unsigned long long)(size >> 20), strerror(errno));
 	base = (uint8_t *)(((uintptr_t)raw + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
 	if (base > raw)
 		munmap(raw, base - raw);

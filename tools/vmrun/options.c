@@ -88,7 +88,7 @@ static int parse_mem(struct options *o, const char *text, struct error *err)
 	char *end;
 
 	if (!parse_number(text, 10, &end, &n))
-		return fail(err, "--mem %s: not a size", text);
+		return failed(err, "--mem %s: not a size", text);
 	switch (*end) {
 	case 'k': case 'K':
 		shift = 10, end++;
@@ -101,14 +101,14 @@ static int parse_mem(struct options *o, const char *text, struct error *err)
 		break;
 	}
 	if (*end)
-		return fail(err, "--mem %s: not a size; say for example 512M or 2G", text);
+		return failed(err, "--mem %s: not a size; say for example 512M or 2G", text);
 	if (n > MEM_MAX >> shift)
-		return fail(err, "--mem %s: more than %llu GiB", text, MEM_MAX >> 30);
+		return failed(err, "--mem %s: more than %llu GiB", text, MEM_MAX >> 30);
 	o->mem = n << shift;
 	if (o->mem < MEM_MIN)
-		return fail(err, "--mem %s: a PC needs at least 1M", text);
+		return failed(err, "--mem %s: a PC needs at least 1M", text);
 	if (o->mem % 4096)
-		return fail(err, "--mem %s: not a multiple of 4K", text);
+		return failed(err, "--mem %s: not a multiple of 4K", text);
 	return 0;
 }
 
@@ -118,7 +118,7 @@ static int parse_cpus(struct options *o, const char *text, struct error *err)
 	char *end;
 
 	if (!parse_number(text, 10, &end, &n) || *end || n < 1 || n > CPUS_MAX)
-		return fail(err, "--cpus %s: not a number from 1 to %d", text, CPUS_MAX);
+		return failed(err, "--cpus %s: not a number from 1 to %d", text, CPUS_MAX);
 	o->cpus = n;
 	return 0;
 }
@@ -130,7 +130,7 @@ static int parse_timeout(struct options *o, const char *text, struct error *err)
 	o->timeout = strtod(text, &end);
 	if (end == text || *end || !isfinite(o->timeout) || o->timeout <= 0 ||
 	    o->timeout > TIMEOUT_MAX)
-		return fail(err, "--timeout %s: not a number of seconds", text);
+		return failed(err, "--timeout %s: not a number of seconds", text);
 	if (o->timeout < 0.001)
 		o->timeout = 0.001;
 	return 0;
@@ -141,7 +141,7 @@ static int parse_load_addr(struct options *o, const char *text, struct error *er
 	char *end;
 
 	if (!parse_number(text, 0, &end, &o->flat.addr) || *end)
-		return fail(err, "--load-addr %s: not an address", text);
+		return failed(err, "--load-addr %s: not an address", text);
 	o->flat.addr_given = true;
 	return 0;
 }
@@ -161,7 +161,7 @@ static int choose(const char *option, const char *text, const char *const names[
 			strcat(list, names[i + 1] ? ", " : " or ");
 		strcat(list, names[i]);
 	}
-	return fail(err, "--%s %s: say %s", option, text, list);
+	return failed(err, "--%s %s: say %s", option, text, list);
 }
 
 static int parse_mmu(struct options *o, const char *text, struct error *err)
@@ -222,11 +222,11 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 static enum options_result parse_rest(struct options *o, int argc, char **argv, struct error *err)
 {
 	if (optind == argc)
-		fail(err, "which image? `vmrun --help` shows how to use it");
+		failed(err, "which image? `vmrun --help` shows how to use it");
 	else if (argc - optind > 1)
-		fail(err, "one image only: \"%s\" is too much", argv[optind + 1]);
+		failed(err, "one image only: \"%s\" is too much", argv[optind + 1]);
 	else if (o->flat.addr_given && !o->flat.forced)
-		fail(err, "--load-addr goes with --entry-mode: other images say where they belong");
+		failed(err, "--load-addr goes with --entry-mode: other images say where they belong");
 	else
 		return o->image = argv[optind], OPTIONS_RUN;
 	return OPTIONS_BAD;
@@ -254,10 +254,10 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 			fputs("vmrun (minivmm) " VERSION "\n", out);
 			return OPTIONS_DONE;
 		case ':':
-			fail(err, "%s needs a value", argv[optind - 1]);
+			failed(err, "%s needs a value", argv[optind - 1]);
 			return OPTIONS_BAD;
 		case '?':
-			fail(err, "unknown option %s; `vmrun --help` lists them", argv[optind - 1]);
+			failed(err, "unknown option %s; `vmrun --help` lists them", argv[optind - 1]);
 			return OPTIONS_BAD;
 		default:
 			if (parse_one(o, opt, optarg, err))

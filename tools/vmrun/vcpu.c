@@ -211,7 +211,7 @@ int vcpu_set_entry(struct vcpu *cpu, const struct entry *entry, struct error *er
 	struct minivmm_sregs s;
 
 	if (ioctl(cpu->fd, MINIVMM_GET_SREGS, &s))
-		return fail(err, "GET_SREGS: %s", strerror(errno));
+		return failed(err, "GET_SREGS: %s", strerror(errno));
 	if (entry->mode == ENTRY_LONG)
 		mode_64(&s);
 	else if (entry->mode == ENTRY_PROT)
@@ -219,8 +219,8 @@ int vcpu_set_entry(struct vcpu *cpu, const struct entry *entry, struct error *er
 	else
 		mode_16(&s);
 	if (ioctl(cpu->fd, MINIVMM_SET_SREGS, &s))
-		return fail(err, "SET_SREGS: %s", strerror(errno));
+		return failed(err, "SET_SREGS: %s", strerror(errno));
 	if (ioctl(cpu->fd, MINIVMM_SET_REGS, &regs))
-		return fail(err, "SET_REGS: %s", strerror(errno));
+		return failed(err, "SET_REGS: %s", strerror(errno));
 	return 0;
 }

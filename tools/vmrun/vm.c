@@ -16,7 +16,7 @@
 
 static int vm_fail(struct error *err, const char *what)
 {
-	return fail(err, "%s: %s", what, strerror(errno));
+	return failed(err, "%s: %s", what, strerror(errno));
 }
 
 int vm_check_extension(const struct vm *vm, unsigned int cap)
@@ -49,8 +49,8 @@ static int check_required(const struct vm *vm, const char *dev, struct error *er
 
 	for (i = 0; i < sizeof(required) / sizeof(required[0]); i++)
 		if (ioctl(vm->sys, MINIVMM_CHECK_EXTENSION, (unsigned long)required[i].cap) <= 0)
-			return fail(err, "%s doesn't offer %s, which vmrun needs", dev,
-				    required[i].name);
+			return failed(err, "%s doesn't offer %s, which vmrun needs", dev,
+				      required[i].name);
 	return 0;
 }
 
@@ -63,13 +63,13 @@ static int open_node(struct vm *vm, const char *dev, struct error *err)
 		return diagnose_open(dev, errno, err);
 	version = ioctl(vm->sys, MINIVMM_GET_API_VERSION, 0);
 	if (version < 0)
-		return fail(err, "%s is no hypervisor's node", dev);
+		return failed(err, "%s is no hypervisor's node", dev);
 	if (version != MINIVMM_API_VERSION)
-		return fail(err, "%s speaks version %d of the ABI, vmrun %d", dev, version,
-			    MINIVMM_API_VERSION);
+		return failed(err, "%s speaks version %d of the ABI, vmrun %d", dev, version,
+			      MINIVMM_API_VERSION);
 	size = ioctl(vm->sys, MINIVMM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < (int)sizeof(struct minivmm_run))
-		return fail(err, "%s: a vCPU's mapping of %d bytes is too small", dev, size);
+		return failed(err, "%s: a vCPU's mapping of %d bytes is too small", dev, size);
 	vm->run_size = size;
 	vm->is_kvm = !ioctl(vm->sys, MINIVMM_CHECK_EXTENSION, (unsigned long)MINIVMM_CAP_MMU);
 	return check_required(vm, dev, err);
@@ -82,8 +82,8 @@ static int create_vm(struct vm *vm, const struct options *o, struct error *err)
 	};
 
 	if (vm->is_kvm && o->mmu != MMU_AUTO)
-		return fail(err, "%s is KVM's, which has one MMU mode for all: its parameter kvm_intel.ept; --mmu chooses only on minivmm",
-			    o->dev);
+		return failed(err, "%s is KVM's, which has one MMU mode for all: its parameter kvm_intel.ept; --mmu chooses only on minivmm",
+			      o->dev);
 	do {
 		vm->fd = ioctl(vm->sys, MINIVMM_CREATE_VM, types[o->mmu]);
 	} while (vm->fd < 0 && errno == EINTR);
@@ -181,7 +181,7 @@ static int create_vcpu(struct vm *vm, unsigned int id, struct error *err)
 	cpu->id = id;
 	cpu->fd = ioctl(vm->fd, MINIVMM_CREATE_VCPU, (unsigned long)id);
 	if (cpu->fd < 0)
-		return fail(err, "vCPU %u can't be created: %s", id, strerror(errno));
+		return failed(err, "vCPU %u can't be created: %s", id, strerror(errno));
 	vm->nr++;
 	run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, 0);
 	if (run == MAP_FAILED)
@@ -194,9 +194,11 @@ int vm_create_vcpus(struct vm *vm, unsigned int n, struct error *err)
 {
 	unsigned int i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		if (create_vcpu(vm, i, err) || vcpu_set_cpuid(&vm->cpus[i], n, err))
 			return -1;
+		vcpu_set_msrs(&vm->cpus[i]);
+	}
 	return 0;
 }
 
@@ -209,7 +211,7 @@ int vm_start(struct vm *vm, struct error *err)
 	for (i = 0; i < vm->nr; i++) {
 		rc = pthread_create(&vm->cpus[i].thread, NULL, vcpu_thread, &vm->cpus[i]);
 		if (rc)
-			return fail(err, "a vCPU's thread can't be started: %s", strerror(rc));
+			return failed(err, "a vCPU's thread can't be started: %s", strerror(rc));
 		vm->cpus[i].started = true;
 	}
 	return 0;

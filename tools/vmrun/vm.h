@@ -95,6 +95,9 @@ int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err);
 /* CPUID leaf 1 of the host's offer, for tables: EAX and EDX. */
 void vm_cpu_signature(const struct vm *vm, uint32_t *eax, uint32_t *edx);
 
+/* msr.c */
+void vcpu_set_msrs(struct vcpu *cpu);
+
 /* diagnose.c: the sentence for a node that can't be opened, or a VM that can't be made. */
 int diagnose_open(const char *dev, int error, struct error *err);
 int diagnose_create_vm(const struct options *o, bool is_kvm, int error, struct error *err);

@@ -29,9 +29,6 @@ static const struct {
 	{ 0x3b0, 0x30, "VGA" },
 	{ 0x3e8, 8, "COM3" },
 	{ 0x3f0, 8, "floppy, first IDE channel" },
-	{ 0xcf8, 1, "PCI address" },
-	{ 0xcfa, 2, "PCI address" },
-	{ 0xcfc, 4, "PCI data" },
 };
 
 static void *absent_create(const struct device_env *env, struct error *err)

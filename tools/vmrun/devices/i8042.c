@@ -199,7 +199,7 @@ static void *i8042_create(const struct device_env *env, struct error *err)
 	struct i8042 *c = calloc(1, sizeof(*c));
 
 	if (!c) {
-		fail(err, "i8042: no memory");
+		failed(err, "i8042: no memory");
 		return NULL;
 	}
 	pthread_mutex_init(&c->lock, NULL);

@@ -7,7 +7,10 @@
 #define PORT_A_RESET	0x01
 #define PORT_A_A20	0x02
 
-#define RESET_CONTROL	0xcf9
+/* The reset control register shares its place with PCI's configuration address, which is wider. */
+#define PCI_CONFIG	0xcf8
+#define PCI_CONFIG_SIZE	8
+#define RESET_CONTROL	1
 #define RESET_CPU	0x04
 
 static void port_a(void *opaque, struct bus_access *a)
@@ -20,11 +23,13 @@ static void port_a(void *opaque, struct bus_access *a)
 		s->stop(s, EXIT_GUEST_OK, "the guest reset the machine (port 0x92)");
 }
 
-/* Only a single byte gets here: a wider access at 0xcf8 is one to the PCI address register. */
-static void reset_control(void *opaque, struct bus_access *a)
+/* There is no PCI: its registers read as ones. */
+static void pci_config(void *opaque, struct bus_access *a)
 {
 	struct stopper *s = opaque;
 
+	if (a->offset != RESET_CONTROL || a->len != 1)
+		return;
 	if (!a->write)
 		a->data[0] = 0;
 	else if (a->data[0] & RESET_CPU)
@@ -34,8 +39,8 @@ static void reset_control(void *opaque, struct bus_access *a)
 static void *reset_create(const struct device_env *env, struct error *err)
 {
 	if (bus_add(env->ports, PORT_A, 1, 1, port_a, env->stopper, "port A", err) ||
-	    bus_add(env->ports, RESET_CONTROL, 1, 1, reset_control, env->stopper, "reset control",
-		    err))
+	    bus_add(env->ports, PCI_CONFIG, PCI_CONFIG_SIZE, 4, pci_config, env->stopper,
+		    "reset control", err))
 		return NULL;
 	return env->stopper;
 }

@@ -245,7 +245,7 @@ static void *rtc_create(const struct device_env *env, struct error *err)
 	struct rtc *r = calloc(1, sizeof(*r));
 
 	if (!r) {
-		fail(err, "rtc: no memory");
+		failed(err, "rtc: no memory");
 		return NULL;
 	}
 	pthread_mutex_init(&r->lock, NULL);

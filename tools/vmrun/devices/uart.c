@@ -304,7 +304,7 @@ static void *uart_create(const struct device_env *env, struct error *err)
 	struct uart *u = calloc(1, sizeof(*u));
 
 	if (!u) {
-		fail(err, "uart: no memory");
+		failed(err, "uart: no memory");
 		return NULL;
 	}
 	pthread_mutex_init(&u->lock, NULL);

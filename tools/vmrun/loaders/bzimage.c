@@ -28,26 +28,26 @@ static int read_header(const struct image *img, struct setup_header *hdr, struct
 	size_t len, end;
 
 	if (!jump || !image_at(img, 0, HEADER_MIN_END))
-		return fail(err, "%s: a Linux kernel that ends within its header", img->name);
+		return failed(err, "%s: a Linux kernel that ends within its header", img->name);
 	end = HEADER_MAGIC_OFFSET + *jump;
 	len = end - HEADER_OFFSET;
 	if (len > sizeof(*hdr))
 		len = sizeof(*hdr);
 	if (!image_at(img, HEADER_OFFSET, len))
-		return fail(err, "%s: a Linux kernel that ends within its header", img->name);
+		return failed(err, "%s: a Linux kernel that ends within its header", img->name);
 	memset(hdr, 0, sizeof(*hdr));
 	memcpy(hdr, img->data + HEADER_OFFSET, len);
 	if (hdr->boot_flag != BOOT_FLAG)
-		return fail(err, "%s: a Linux kernel without a boot signature", img->name);
+		return failed(err, "%s: a Linux kernel without a boot signature", img->name);
 	if (hdr->version < PROTOCOL_64BIT)
-		return fail(err, "%s: a Linux kernel with boot protocol %d.%02d; vmrun needs 2.12 (Linux 3.8)",
-			    img->name, hdr->version >> 8, hdr->version & 0xff);
+		return failed(err, "%s: a Linux kernel with boot protocol %d.%02d; vmrun needs 2.12 (Linux 3.8)",
+			      img->name, hdr->version >> 8, hdr->version & 0xff);
 	if (end < HEADER_MIN_END)
-		return fail(err, "%s: a Linux kernel whose header is shorter than its protocol",
-			    img->name);
+		return failed(err, "%s: a Linux kernel whose header is shorter than its protocol",
+			      img->name);
 	if (!(hdr->xloadflags & XLF_KERNEL_64))
-		return fail(err, "%s: a 32-bit Linux kernel; vmrun starts 64-bit ones only, yet",
-			    img->name);
+		return failed(err, "%s: a 32-bit Linux kernel; vmrun starts 64-bit ones only, yet",
+			      img->name);
 	return 0;
 }
 
@@ -74,20 +74,20 @@ static int load_kernel(struct guest_mem *mem, const struct image *img,
 	uint64_t said = (uint64_t)hdr->syssize * 16, size, room;
 
 	if (offset >= img->size)
-		return fail(err, "%s: a Linux kernel that ends before its code", img->name);
+		return failed(err, "%s: a Linux kernel that ends before its code", img->name);
 	size = img->size - offset;
 	if (size + 15 < said)
-		return fail(err, "%s: a truncated Linux kernel: %llu of %llu bytes are there",
-			    img->name, (unsigned long long)size, (unsigned long long)said);
+		return failed(err, "%s: a truncated Linux kernel: %llu of %llu bytes are there",
+			      img->name, (unsigned long long)size, (unsigned long long)said);
 	if (size <= ENTRY64_OFFSET)
-		return fail(err, "%s: a Linux kernel without code", img->name);
+		return failed(err, "%s: a Linux kernel without code", img->name);
 	room = hdr->init_size > size ? hdr->init_size : size;
 	*addr = choose_address(mem, hdr, room);
 	if (!*addr)
-		return fail(err, "%s: this kernel needs %llu MiB from %llu MiB on; the machine has %llu MiB of memory",
-			    img->name, (unsigned long long)((room + (1 << 20) - 1) >> 20),
-			    (unsigned long long)(hdr->pref_address >> 20),
-			    (unsigned long long)(mem->size >> 20));
+		return failed(err, "%s: this kernel needs %llu MiB from %llu MiB on; the machine has %llu MiB of memory",
+			      img->name, (unsigned long long)((room + (1 << 20) - 1) >> 20),
+			      (unsigned long long)(hdr->pref_address >> 20),
+			      (unsigned long long)(mem->size >> 20));
 	memcpy(mem_at(mem, *addr, size), img->data + offset, size);
 	*end = *addr + room;
 	return 0;

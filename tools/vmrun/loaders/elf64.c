@@ -16,12 +16,12 @@ static int check_header(const struct image *img, const GElf_Ehdr *eh, struct err
 {
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB ||
 	    eh->e_machine != EM_X86_64)
-		return fail(err, "%s: an ELF file, but not for x86-64", img->name);
+		return failed(err, "%s: an ELF file, but not for x86-64", img->name);
 	if (eh->e_type != ET_EXEC)
-		return fail(err, "%s: an ELF file of the kind %s; vmrun starts static executables (ET_EXEC)",
-			    img->name, eh->e_type == ET_DYN ? "position-independent program or library" :
-			    eh->e_type == ET_REL ? "object file" :
-			    eh->e_type == ET_CORE ? "core dump" : "unknown");
+		return failed(err, "%s: an ELF file of the kind %s; vmrun starts static executables (ET_EXEC)",
+			      img->name, eh->e_type == ET_DYN ? "position-independent program or library" :
+			      eh->e_type == ET_REL ? "object file" :
+			      eh->e_type == ET_CORE ? "core dump" : "unknown");
 	return 0;
 }
 
@@ -32,19 +32,19 @@ static int load_segment(struct guest_mem *mem, const struct image *img, const GE
 	void *dst;
 
 	if (ph->p_filesz > ph->p_memsz)
-		return fail(err, "%s: an ELF segment with more in the file than in memory", img->name);
+		return failed(err, "%s: an ELF segment with more in the file than in memory", img->name);
 	if (!src)
-		return fail(err, "%s: a truncated ELF file: a segment of %llu bytes at %#llx isn't all there",
-			    img->name, (unsigned long long)ph->p_filesz,
-			    (unsigned long long)ph->p_offset);
+		return failed(err, "%s: a truncated ELF file: a segment of %llu bytes at %#llx isn't all there",
+			      img->name, (unsigned long long)ph->p_filesz,
+			      (unsigned long long)ph->p_offset);
 	if (ph->p_paddr < HIGH_MEMORY)
-		return fail(err, "%s: an ELF segment at %#llx; below 1 MiB lies what the guest starts with",
-			    img->name, (unsigned long long)ph->p_paddr);
+		return failed(err, "%s: an ELF segment at %#llx; below 1 MiB lies what the guest starts with",
+			      img->name, (unsigned long long)ph->p_paddr);
 	dst = mem_at(mem, ph->p_paddr, ph->p_memsz);
 	if (!dst)
-		return fail(err, "%s: an ELF segment of %llu KiB at %#llx doesn't fit into %llu MiB of memory",
-			    img->name, (unsigned long long)(ph->p_memsz >> 10),
-			    (unsigned long long)ph->p_paddr, (unsigned long long)(mem->size >> 20));
+		return failed(err, "%s: an ELF segment of %llu KiB at %#llx doesn't fit into %llu MiB of memory",
+			      img->name, (unsigned long long)(ph->p_memsz >> 10),
+			      (unsigned long long)ph->p_paddr, (unsigned long long)(mem->size >> 20));
 	memcpy(dst, src, ph->p_filesz);		/* the rest is zero already: memory is fresh */
 	return 0;
 }
@@ -67,28 +67,28 @@ static int load_segments(struct guest_mem *mem, const struct image *img, Elf *el
 
 	*entry = *end = 0;
 	if (elf_getphdrnum(elf, &n))
-		return fail(err, "%s: a broken ELF file: %s", img->name, elf_errmsg(-1));
+		return failed(err, "%s: a broken ELF file: %s", img->name, elf_errmsg(-1));
 	for (i = 0; i < n; i++) {
 		GElf_Phdr ph;
 
 		if (!gelf_getphdr(elf, i, &ph))
-			return fail(err, "%s: a broken ELF file: %s", img->name, elf_errmsg(-1));
+			return failed(err, "%s: a broken ELF file: %s", img->name, elf_errmsg(-1));
 		if (ph.p_type != PT_LOAD || !ph.p_memsz)
 			continue;
 		if (load_segment(mem, img, &ph, err))
 			return -1;
 		total += ph.p_memsz;
 		if (total > mem->size)
-			return fail(err, "%s: an ELF file whose segments overlap", img->name);
+			return failed(err, "%s: an ELF file whose segments overlap", img->name);
 		*entry = physical_entry(eh->e_entry, &ph, *entry);
 		if (ph.p_paddr < MEM_HIGH_START && ph.p_paddr + ph.p_memsz > *end)
 			*end = ph.p_paddr + ph.p_memsz;
 	}
 	if (!*entry)
-		return fail(err, "%s: an ELF file whose entry %#llx is in none of its segments",
-			    img->name, (unsigned long long)eh->e_entry);
+		return failed(err, "%s: an ELF file whose entry %#llx is in none of its segments",
+			      img->name, (unsigned long long)eh->e_entry);
 	if (*entry >= MEM_HIGH_START)
-		return fail(err, "%s: only the first 4 GiB are mapped at the start", img->name);
+		return failed(err, "%s: only the first 4 GiB are mapped at the start", img->name);
 	return 0;
 }
 
@@ -98,7 +98,7 @@ static int load_elf(struct guest_mem *mem, const struct image *img, Elf *elf, ui
 	GElf_Ehdr eh;
 
 	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh))
-		return fail(err, "%s: a broken or truncated ELF file", img->name);
+		return failed(err, "%s: a broken or truncated ELF file", img->name);
 	if (check_header(img, &eh, err))
 		return -1;
 	return load_segments(mem, img, elf, &eh, entry, end, err);

@@ -28,18 +28,18 @@ static int check_place(const struct guest_mem *mem, const struct image *img, enu
 {
 	if (mode == ENTRY_REAL) {
 		if (addr < 0x500 || addr > 0xffff || img->size > EBDA_START - addr)
-			return fail(err, "%s: %zu bytes at %#llx: real-mode code starts from 0x500 to 0xffff and ends below %#x",
-				    img->name, img->size, (unsigned long long)addr, EBDA_START);
+			return failed(err, "%s: %zu bytes at %#llx: real-mode code starts from 0x500 to 0xffff and ends below %#x",
+				      img->name, img->size, (unsigned long long)addr, EBDA_START);
 	} else if (addr > UINT32_MAX) {
-		return fail(err, "%s: only the first 4 GiB are mapped at the start", img->name);
+		return failed(err, "%s: only the first 4 GiB are mapped at the start", img->name);
 	} else if (!place_is_free(addr, img->size)) {
-		return fail(err, "%s: %zu bytes at %#llx would lie on what the guest starts with; use 0x100000 or above",
-			    img->name, img->size, (unsigned long long)addr);
+		return failed(err, "%s: %zu bytes at %#llx would lie on what the guest starts with; use 0x100000 or above",
+			      img->name, img->size, (unsigned long long)addr);
 	}
 	if (!mem_at(mem, addr, img->size))
-		return fail(err, "%s: %zu KiB at %#llx don't fit into %llu MiB of memory", img->name,
-			    img->size >> 10, (unsigned long long)addr,
-			    (unsigned long long)(mem->size >> 20));
+		return failed(err, "%s: %zu KiB at %#llx don't fit into %llu MiB of memory", img->name,
+			      img->size >> 10, (unsigned long long)addr,
+			      (unsigned long long)(mem->size >> 20));
 	return 0;
 }
 
@@ -76,8 +76,8 @@ static int bootsector_load(struct guest_mem *mem, const struct boot *boot, struc
 			   struct error *err)
 {
 	if (boot->kernel->size > EBDA_START - BOOT_SECTOR_ADDR)
-		return fail(err, "%s: this is a disk image: vmrun has no disks yet",
-			    boot->kernel->name);
+		return failed(err, "%s: this is a disk image: vmrun has no disks yet",
+			      boot->kernel->name);
 	return load_at(mem, boot, ENTRY_REAL, BOOT_SECTOR_ADDR, entry, err);
 }
 

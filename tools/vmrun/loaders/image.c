@@ -14,14 +14,14 @@ static int image_map(struct image *img, int fd, struct error *err)
 	void *p;
 
 	if (fstat(fd, &st))
-		return fail(err, "%s: %s", img->name, strerror(errno));
+		return failed(err, "%s: %s", img->name, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return fail(err, "%s: not a file", img->name);
+		return failed(err, "%s: not a file", img->name);
 	if (!st.st_size)
-		return fail(err, "%s: the file is empty", img->name);
+		return failed(err, "%s: the file is empty", img->name);
 	p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
-		return fail(err, "%s: can't be mapped: %s", img->name, strerror(errno));
+		return failed(err, "%s: can't be mapped: %s", img->name, strerror(errno));
 	img->data = p;
 	img->size = st.st_size;
 	img->mapped = true;
@@ -36,7 +36,7 @@ int image_open(struct image *img, const char *path, struct error *err)
 	img->name = path;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return fail(err, "%s: %s", path, strerror(errno));
+		return failed(err, "%s: %s", path, strerror(errno));
 	rc = image_map(img, fd, err);
 	close(fd);
 	return rc;

@@ -24,9 +24,9 @@ int boot_load(struct guest_mem *mem, const struct boot *boot, struct entry *entr
 		if (loaders[i]->recognise(img))
 			return load_as(loaders[i], mem, boot, entry, kind, err);
 	if (refused)
-		return fail(err, "%s: this is %s", img->name, refused);
+		return failed(err, "%s: this is %s", img->name, refused);
 	if (bootsector_loader.recognise(img))
 		return load_as(&bootsector_loader, mem, boot, entry, kind, err);
-	return fail(err, "%s: of no kind that vmrun knows; if it is plain machine code, say with --entry-mode how it is to be entered",
-		    img->name);
+	return failed(err, "%s: of no kind that vmrun knows; if it is plain machine code, say with --entry-mode how it is to be entered",
+		      img->name);
 }
