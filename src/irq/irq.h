@@ -257,10 +257,7 @@ struct pic {
 	bool output;		/* INTR: to LINT0 */
 	/* what to do once the lock is dropped */
 	bool wake, tick_acked, tick_moved;
-	struct pic_ports {
-		struct io_device dev;
-		struct pic *pic;
-	} ports[3];		/* master, slave, ELCRs */
+	struct io_device io;
 };
 
 int pic_init(struct pic *pic, struct vm *vm);

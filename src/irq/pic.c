@@ -365,8 +365,9 @@ static void write_elcr(struct i8259 *c, u8 val)
 	c->irr = (c->irr & ~c->elcr) | (c->lines & c->elcr);
 }
 
-static int write_port(struct pic *pic, u64 addr, int len, const void *data)
+static int pic_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, const void *data)
 {
+	struct pic *pic = container_of(dev, struct pic, io);
 	u8 val = *(const u8 *)data;
 	unsigned long flags;
 
@@ -383,8 +384,9 @@ static int write_port(struct pic *pic, u64 addr, int len, const void *data)
 	return 0;
 }
 
-static int read_port(struct pic *pic, u64 addr, int len, void *data)
+static int pic_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, void *data)
 {
+	struct pic *pic = container_of(dev, struct pic, io);
 	unsigned long flags;
 	u8 val;
 
@@ -401,16 +403,6 @@ static int read_port(struct pic *pic, u64 addr, int len, void *data)
 	unlock_pic(pic, flags);
 	*(u8 *)data = val;
 	return 0;
-}
-
-static int pic_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, void *data)
-{
-	return read_port(container_of(dev, struct pic_ports, dev)->pic, addr, len, data);
-}
-
-static int pic_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, const void *data)
-{
-	return write_port(container_of(dev, struct pic_ports, dev)->pic, addr, len, data);
 }
 
 /**
@@ -432,32 +424,25 @@ int pic_init(struct pic *pic, struct vm *vm)
 	pic->chip[0].elcr_mask = 0xf8;
 	pic->chip[1].elcr_mask = 0xde;
 
+	pic->io.read = pic_read;
+	pic->io.write = pic_write;
 	for (i = 0; i < ARRAY_SIZE(port); i++) {
-		pic->ports[i].pic = pic;
-		pic->ports[i].dev.read = pic_read;
-		pic->ports[i].dev.write = pic_write;
-		ret = bus_register(vm, BUS_PIO, port[i], 2, &pic->ports[i].dev);
-		if (ret)
-			goto unregister;
+		ret = bus_register(vm, BUS_PIO, port[i], 2, &pic->io);
+		if (ret) {
+			pic_unregister(pic);
+			return ret;
+		}
 	}
 	return 0;
-
-unregister:
-	while (--i >= 0)
-		bus_unregister(vm, BUS_PIO, &pic->ports[i].dev);
-	return ret;
 }
 
 /**
- * pic_unregister() - off their ports again, when the rest of the chips couldn't be made
+ * pic_unregister() - off its ports again, when not all of the chips could be made
  * @pic: the PICs
  *
  * Context: vm->lock held; may sleep.
  */
 void pic_unregister(struct pic *pic)
 {
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(pic->ports); i++)
-		bus_unregister(pic->vm, BUS_PIO, &pic->ports[i].dev);
+	bus_unregister(pic->vm, BUS_PIO, &pic->io);
 }
