@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from host import errors, snapshot
+from host import errors, snapshot, tools
 from host.errors import LabError
 from host.image import Payload, read
 from host.job import Outcome, read_records
@@ -30,8 +30,6 @@ def run(machine, job, directory, terminal=None):
         com1 = (f"com1: enabled=1, mode=term, dev={terminal.path}" if terminal
                 else "com1: enabled=1, mode=file, dev=console")
         snapshot.prepare_restore(saved, directory, payload, com1)
-        with open(f"{directory}/commands", "w", encoding="ascii") as f:
-            f.write(f"sb {job.ticks}\ncontinue\nquit\n")
         return watch(job, directory, f"{saved}/symbols", terminal)
 
 
@@ -40,8 +38,9 @@ def watch(job, directory, symbols, terminal):
     records = Wire(f"{directory}/records")
     console = terminal or Wire(f"{directory}/console", sys.stderr.buffer)
     seconds = job.seconds or max(300, job.ticks // TICKS_PER_SECOND_AT_LEAST)
-    with open(f"{directory}/bochs.out", "wb") as said:
-        process = subprocess.Popen(snapshot.bochs_command("-r", "state", "-rc", "commands"), cwd=directory,
+    with open(f"{directory}/bochs.out", "wb") as said, tools.bochs_tools() as helpers:
+        process = subprocess.Popen(snapshot.bochs_command("-r", "state"), cwd=directory,
+                                   env=snapshot.hooked(helpers, LAB_TICKS=str(job.ticks)),
                                    stdin=snapshot.answers(directory), stdout=said, stderr=subprocess.STDOUT)
         try:
             in_time = relay(process, [output, records, console], seconds, terminal.inputs() if terminal else ())
@@ -70,7 +69,7 @@ def explain(job, directory, outcome, symbols, stopped_after):
     if stopped_after:
         outcome.code = errors.HUNG
         outcome.problem = f"the lab was stopped after {stopped_after} s of wall-clock time"
-    elif "Caught time breakpoint" in said:
+    elif "hook: limit reached" in said:
         outcome.code = errors.HUNG
         outcome.problem = f"the command had not ended after {job.ticks:,} ticks"
         outcome.detail = where_cpus_are(said, loaded_symbols(symbols, job, outcome))
@@ -101,7 +100,7 @@ def loaded_symbols(path, job, outcome):
 
 def where_cpus_are(said, symbols):
     """The instruction that each CPU was at, from the debugger's answer to the limit."""
-    after = said[said.index("Caught time breakpoint"):]
+    after = said[said.index("hook: limit reached"):]
     return [f"CPU {cpu} was at {address} ({symbols.name(int(address, 16))}): {instruction.strip()}"
             for cpu, address, instruction in
             re.findall(r"^\((\d+)\) \[[^\]]*\] [0-9a-f]{4}:([0-9a-f]+) \([^)]*\): ([^;\n]*)", after, re.M)]

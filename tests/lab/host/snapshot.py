@@ -2,7 +2,7 @@
 """Snapshots of booted lab machines, and how Bochs is told to restore one with a run's payload.
 
 Boot: Bochs runs the image that bootimage.py lays out until guest/init writes to the debugger's port;
-bochs/savehook.c saves the state there. Pack: RAM goes into a file of its own, in the order in which
+bochs/hook.c saves the state there. Pack: RAM goes into a file of its own, in the order in which
 Bochs's RAM vector will hold it, because loading such a file ("optramimage") takes a tenth of the
 time of Bochs's own restore. The payload's blocks come second in it, so that a run's payload is
 simply another such file, loaded over them."""
@@ -74,7 +74,7 @@ def restorable(machine, payload_mb, fresh=False):
     arguments = command_line(machine, region)
     name = store.key(bochs_config(machine), arguments, image.base_key(machine),
                      ("file", machine.kernel.image), ("file", BOCHS), ("file", BIOS),
-                     *store.source("bochs/stub.S", "bochs/savehook.c", "host/bootimage.py", "host/snapshot.py"))
+                     *store.source("bochs/stub.S", "bochs/hook.c", "host/bootimage.py", "host/snapshot.py"))
 
     def build(directory):
         print(f"lab: booting {machine.cpus} × {machine.model}, {machine.memory_mb} MB, once for its snapshot",
@@ -94,15 +94,13 @@ def boot_and_save(machine, arguments, region, directory):
         config = bochs_config(machine) + (f"optromimage1: file=boot.rom, address=0xd0000\n"
                                           f"optramimage1: file=image, address={bootimage.SPARE:#x}\n")
         write(f"{boot}/bochsrc", config.encode())
-        write(f"{boot}/commands", b"continue\n")
-        environment = dict(os.environ, LD_PRELOAD=f"{helpers}/savehook.so", LAB_SAVE=directory)
         try:
-            ran = subprocess.run(bochs_command("-f", "bochsrc", "-rc", "commands"), cwd=boot, env=environment,
-                                 check=False, stdin=answers(boot), stdout=subprocess.PIPE,
+            ran = subprocess.run(bochs_command("-f", "bochsrc"), cwd=boot,
+                                 env=hooked(helpers, LAB_SAVE=directory), check=False, stdin=answers(boot), stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, timeout=BOOT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise LabError(f"the lab's kernel has not booted in {BOOT_SECONDS} s\n{boot_report(boot, b'')}") from error
-    if b"savehook: saved" not in ran.stdout:
+    if b"hook: saved" not in ran.stdout:
         raise LabError(f"the lab's kernel did not boot\n{boot_report(boot, ran.stdout)}")
     shutil.rmtree(boot)
 
@@ -129,6 +127,11 @@ def bochs_command(*arguments):
     """Bochs in a network namespace of its own: its screen is a VNC server for all the world."""
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", "--net", *as_root, "setpriv", "--pdeathsig", "KILL", BOCHS, "-q", *arguments]
+
+
+def hooked(helpers, **variables):
+    """The environment in which bochs/hook.c answers the debugger."""
+    return dict(os.environ, LD_PRELOAD=f"{helpers}/hook.so", **variables)
 
 
 def answers(directory):

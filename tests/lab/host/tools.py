@@ -16,15 +16,15 @@ def _run(what, command, cwd):
 
 
 def bochs_tools():
-    """A cache entry with stub.bin and savehook.so."""
+    """A cache entry with stub.bin and hook.so."""
     def build(directory):
         source = os.path.join(store.SOURCE, "bochs")
         _run("the boot loader", ["as", "--64", f"{source}/stub.S", "-o", "stub.o"], directory)
         _run("the boot loader", ["ld", "-m", "elf_x86_64", "--oformat", "binary", "-Ttext", "0",
                                  "-e", "_start", "stub.o", "-o", "stub.bin"], directory)
-        _run("the save hook", ["gcc", "-O2", "-shared", "-fPIC", "-o", "savehook.so",
-                               f"{source}/savehook.c", "-ldl"], directory)
-    return store.entry("bochs", store.key(*store.source("bochs/stub.S", "bochs/savehook.c")), build)
+        _run("the debugger hook", ["gcc", "-O2", "-shared", "-fPIC", "-o", "hook.so",
+                               f"{source}/hook.c", "-ldl"], directory)
+    return store.entry("bochs", store.key(*store.source("bochs/stub.S", "bochs/hook.c")), build)
 
 
 def lab_module(chosen):
