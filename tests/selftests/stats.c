@@ -93,7 +93,7 @@ static void check_form(int fd, const char *id_begins)
 		for (u32 j = 0; j < i; j++)
 			CHECK(strcmp(desc_at(descs, &h, i)->name, desc_at(descs, &h, j)->name));
 	}
-	context("");
+	context("the data");
 	CHECK(h.data_offset >= h.desc_offset + h.num_desc * desc_size(&h) ||
 	      h.data_offset + data_size <= h.desc_offset);
 
