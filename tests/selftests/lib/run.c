@@ -105,10 +105,15 @@ static void describe_vcpu(struct vcpu *v)
 
 void run_to(const char *file, int line, struct vcpu *v, u32 reason)
 {
-	char text[160];
-
 	if (vcpu_run(v) < 0)
 		unexpected("RUN: expected exit %s, got %s", exit_name(reason), errno_name(errno));
+	check_exit(file, line, v, reason);
+}
+
+void check_exit(const char *file, int line, struct vcpu *v, u32 reason)
+{
+	char text[160];
+
 	if (v->run->exit_reason == reason)
 		return;
 	describe_exit(v, text, sizeof(text));

@@ -26,6 +26,7 @@ static struct {
 } *shared;
 
 static char context_text[256];
+const struct test *running;
 
 extern const struct test *const __start_selftests[] __attribute__((weak));
 extern const struct test *const __stop_selftests[] __attribute__((weak));
@@ -144,6 +145,7 @@ static int run_one(const struct test *t)
 		setpgid(0, 0);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		running = t;
 		t->body();
 		_exit(0);
 	}

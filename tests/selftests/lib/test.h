@@ -44,6 +44,8 @@ struct test {
 	void (*body)(void);
 };
 
+extern const struct test *running;	/* in the test's process */
+
 #define TEST(id)							\
 	static void test_##id(void);					\
 	static const struct test desc_##id = { #id, test_##id };	\

@@ -64,6 +64,8 @@ struct vcpu *boot_in(struct vm *vm, enum mode mode, const void *code, size_t siz
 #define LOAD(vm, gpa, name) vm_load(vm, gpa, guest_##name, guest_##name##_end - guest_##name)
 
 int vcpu_run(struct vcpu *v);		/* the ioctl alone */
+/* What the last RUN came back with. */
+#define CHECK_EXIT(v, reason)	check_exit(__FILE__, __LINE__, v, reason)
 /* Runs to the next exit and checks what it is. */
 #define RUN_TO(v, reason)	run_to(__FILE__, __LINE__, v, reason)
 #define RUN_TO_OUT(v, port, value, size) \
@@ -73,6 +75,7 @@ int vcpu_run(struct vcpu *v);		/* the ioctl alone */
 	run_to_write(__FILE__, __LINE__, v, gpa, value, size)
 #define RUN_TO_READ(v, gpa, size, answer) \
 	run_to_read(__FILE__, __LINE__, v, gpa, size, answer)
+void check_exit(const char *file, int line, struct vcpu *v, u32 reason);
 void run_to(const char *file, int line, struct vcpu *v, u32 reason);
 void run_to_out(const char *file, int line, struct vcpu *v, u16 port, u32 value, u8 size);
 void *run_to_in(const char *file, int line, struct vcpu *v, u16 port, u8 size);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What stands near the start of a guest's image, for who loads it: `struct image` at IMAGE_HEADER. */
+#ifndef GUESTS_IMAGE_H
+#define GUESTS_IMAGE_H
+
+#define IMAGE_BASE	0x100000	/* linked and loaded there; entered at its first byte */
+#define IMAGE_HEADER	16
+#define IMAGE_MAGIC	"vmm-test"
+#define IMAGE_MEMORY	(32ul << 20)	/* what a guest may expect to have */
+
+#define PORT_CONSOLE	0x3f8		/* a character per byte, never polled */
+#define PORT_EXIT	0xf4		/* a RESULT_ of 4 bytes: the guest is done */
+
+#define RESULT_PASSED	0
+#define RESULT_FAILED	1
+#define RESULT_SKIPPED	2		/* the last line on the console says why */
+
+#define NEEDS_IRQCHIP	1		/* interrupt chips and PIT in the kernel */
+
+struct image {
+	char magic[8];
+	unsigned int selected;		/* which test to run; ~0: all, one after the other */
+	unsigned int count;
+	unsigned long long tests;	/* address of `struct image_test`s */
+	unsigned long long end;		/* address behind the last byte, zeroes included */
+};
+
+struct image_test {
+	unsigned long long name;	/* addresses */
+	unsigned long long body;
+	unsigned long long flags;	/* NEEDS_ */
+};
+
+#endif

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Runs the guest programs of tests/guests, which check the virtual CPU from inside: one test of this
+ * program for each of theirs, in a virtual machine of its own.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../guests/lib/image.h"
+#include "vm.h"
+
+struct program {
+	const char *name;
+	const u8 *start, *end;
+};
+
+extern const struct program programs[];
+extern const size_t program_count;
+
+/* One of their tests, and where it is. */
+struct guest_test {
+	struct test test;
+	const struct program *program;
+	u32 number;
+	u64 flags;
+};
+
+static const struct image *image_of(const struct program *p)
+{
+	return (const void *)(p->start + IMAGE_HEADER);
+}
+
+static const void *at(const struct program *p, u64 address)
+{
+	return p->start + (address - IMAGE_BASE);
+}
+
+/* ---- running one ----------------------------------------------------------------------------- */
+
+/* The console's text, said line by line. */
+static char line[256];
+static size_t line_length;
+
+static void console(char c)
+{
+	if (c != '\n' && line_length < sizeof(line) - 1) {
+		line[line_length++] = c;
+		return;
+	}
+	line[line_length] = 0;
+	line_length = 0;
+	say("guest: %s", line);
+}
+
+static void serve_out(struct vcpu *v)
+{
+	struct minivmm_run *run = v->run;
+
+	for (u32 i = 0; i < run->io.count && run->io.port == PORT_CONSOLE; i++)
+		console(((char *)pio_data(v))[i * run->io.size]);
+}
+
+static void run_guest(struct vcpu *v)
+{
+	for (;;) {
+		/* Without a local APIC in the kernel the client hears of a lower task priority. */
+		do
+			CHECK_OK(vcpu_run(v));
+		while (v->run->exit_reason == MINIVMM_EXIT_SET_TPR);
+		CHECK_EXIT(v, MINIVMM_EXIT_IO);
+		if (v->run->io.direction == MINIVMM_EXIT_IO_IN) {
+			memset(pio_data(v), 0xff, v->run->io.size * v->run->io.count);
+			continue;
+		}
+		if (v->run->io.port == PORT_EXIT)
+			return;
+		serve_out(v);
+	}
+}
+
+static void run_guest_test(void)
+{
+	const struct guest_test *t = (const struct guest_test *)running;
+	struct minivmm_pit_config pit = { 0 };
+	struct vm *vm = vm_with_memory(IMAGE_MEMORY);
+	struct image *image = (void *)(vm->mem + IMAGE_BASE + IMAGE_HEADER);
+	struct vcpu *v;
+
+	if (t->flags & NEEDS_IRQCHIP) {
+		CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_IRQCHIP, 0));
+		CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_PIT2, &pit));
+	}
+	v = vcpu_create(vm, 0);
+	vm_load(vm, IMAGE_BASE, t->program->start, t->program->end - t->program->start);
+	image->selected = t->number;
+	vcpu_enter_mode(v, LONG64, IMAGE_BASE);
+	run_guest(v);
+	switch (*(u32 *)pio_data(v)) {
+	case RESULT_PASSED:
+		return;
+	case RESULT_SKIPPED:
+		skip("%s", line);
+	default:
+		FAIL("%s failed in the guest", t->test.name);
+	}
+}
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+static size_t count_tests(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < program_count; i++)
+		n += image_of(&programs[i])->count;
+	return n;
+}
+
+static void describe(struct guest_test *t, const struct program *p, u32 number)
+{
+	const struct image_test *theirs = at(p, image_of(p)->tests);
+	char *name;
+
+	if (asprintf(&name, "%s.%s", p->name, (const char *)at(p, theirs[number].name)) < 0)
+		abort();
+	t->test.name = name;
+	t->test.body = run_guest_test;
+	t->program = p;
+	t->number = number;
+	t->flags = theirs[number].flags;
+}
+
+int main(int argc, char **argv)
+{
+	size_t n = count_tests(), k = 0;
+	struct guest_test *all = calloc(n, sizeof(*all));
+	const struct test **list = calloc(n, sizeof(*list));
+
+	for (size_t i = 0; i < program_count; i++)
+		for (u32 number = 0; number < image_of(&programs[i])->count; number++, k++) {
+			describe(&all[k], &programs[i], number);
+			list[k] = &all[k].test;
+		}
+	return run_test_list(parse_options(argc, argv), list, n);
+}
