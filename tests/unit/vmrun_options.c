@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The command line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "options.h"
+
+#define ARGS_MAX	16
+
+static struct options o;
+static struct error err;
+static char *said;
+
+/* Parses a line of words; single quotes hold spaces. */
+static enum options_result parse(const char *line)
+{
+	char copy[1024], *argv[ARGS_MAX] = { "vmrun" }, *p = copy;
+	enum options_result rc;
+	int argc = 1;
+	size_t size;
+	FILE *out;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	while (*p && argc < ARGS_MAX - 1) {
+		char end = *p == '\'' ? '\'' : ' ';
+
+		argv[argc++] = p += end == '\'';
+		p += strcspn(p, end == '\'' ? "'" : " ");
+		while (*p == end || *p == ' ')
+			*p++ = 0;
+	}
+	free(said);
+	said = NULL;
+	out = open_memstream(&said, &size);
+	err.text[0] = 0;
+	rc = options_parse(&o, argc, argv, out, &err);
+	fclose(out);
+	/* What points into the line lives as long as the line. */
+	o.image = o.image ? "image" : NULL;
+	return rc;
+}
+
+static void assert_bad(const char *line, const char *word)
+{
+	if (parse(line) != OPTIONS_BAD)
+		fail_msg("\"%s\" was taken", line);
+	if (!strstr(err.text, word))
+		fail_msg("\"%s\" doesn't say \"%s\"", err.text, word);
+}
+
+static void defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("kernel"), OPTIONS_RUN);
+	assert_int_equal(o.mem, 256 << 20);
+	assert_int_equal(o.cpus, 1);
+	assert_int_equal(o.mmu, MMU_AUTO);
+	assert_string_equal(o.dev, "/dev/minivmm");
+	assert_string_equal(o.append, "console=ttyS0");
+	assert_null(o.initrd);
+	assert_false(o.flat.forced);
+	assert_true(o.timeout == 0);
+	assert_false(o.stats);
+}
+
+static void sizes(void **state)
+{
+	static const struct { const char *text; uint64_t bytes; } good[] = {
+		{ "1", 1 << 20 }, { "512", 512 << 20 }, { "1M", 1 << 20 }, { "64m", 64 << 20 },
+		{ "2048K", 2 << 20 }, { "2G", 2ULL << 30 }, { "1024G", 1ULL << 40 },
+		{ "1028k", 1028 << 10 },
+	};
+	static const char *const bad[] = {
+		"0", "", "x", "-1", "+5", "1T", "1MB", "512 M", "1023K", "1025K", "1025G",
+		"99999999999999999999", "18014398509481985M", "0x100", "K", "1.5G",
+	};
+	char line[100];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(line, sizeof(line), "--mem %s kernel", good[i].text);
+		assert_int_equal(parse(line), OPTIONS_RUN);
+		assert_true(o.mem == good[i].bytes);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(line, sizeof(line), "--mem '%s' kernel", bad[i]);
+		assert_bad(line, "--mem");
+	}
+}
+
+static void counts(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--cpus 4 kernel"), OPTIONS_RUN);
+	assert_int_equal(o.cpus, 4);
+	assert_int_equal(parse("--cpus=64 kernel"), OPTIONS_RUN);
+	assert_bad("--cpus 0 kernel", "--cpus");
+	assert_bad("--cpus 65 kernel", "--cpus");
+	assert_bad("--cpus two kernel", "--cpus");
+	assert_bad("--cpus 2x kernel", "--cpus");
+	assert_int_equal(parse("--timeout 2.5 kernel"), OPTIONS_RUN);
+	assert_true(o.timeout == 2.5);
+	assert_bad("--timeout 0 kernel", "--timeout");
+	assert_bad("--timeout -1 kernel", "--timeout");
+	assert_bad("--timeout nan kernel", "--timeout");
+	assert_bad("--timeout inf kernel", "--timeout");
+	assert_bad("--timeout 1e30 kernel", "--timeout");
+	assert_bad("--timeout soon kernel", "--timeout");
+}
+
+static void choices(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--mmu ept kernel"), OPTIONS_RUN);
+	assert_int_equal(o.mmu, MMU_EPT);
+	assert_int_equal(parse("--mmu shadow kernel"), OPTIONS_RUN);
+	assert_int_equal(o.mmu, MMU_SHADOW);
+	assert_bad("--mmu npt kernel", "auto, ept or shadow");
+	assert_int_equal(parse("--entry-mode long --load-addr 0x200000 program"), OPTIONS_RUN);
+	assert_true(o.flat.forced && o.flat.addr_given);
+	assert_int_equal(o.flat.mode, ENTRY_LONG);
+	assert_int_equal(o.flat.addr, 0x200000);
+	assert_bad("--entry-mode virtual program", "real, prot or long");
+	assert_bad("--load-addr 0x200000 program", "--entry-mode");
+	assert_bad("--entry-mode long --load-addr here program", "address");
+	assert_bad("--entry-mode long --load-addr -1 program", "address");
+}
+
+static void switches(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("kernel --stats --debug-ioport --debug-mmio --dev /dev/kvm"),
+			 OPTIONS_RUN);
+	assert_true(o.stats && o.debug_ioport && o.debug_mmio);
+	assert_int_equal(parse("--append 'console=ttyS0 quiet' --initrd disk -- kernel"),
+			 OPTIONS_RUN);
+	assert_bad("", "image");
+	assert_bad("one two", "two");
+	assert_bad("--frobnicate kernel", "--frobnicate");
+	assert_bad("-x kernel", "-x");
+	assert_bad("kernel --mem", "needs a value");
+	assert_bad("--stats=yes kernel", "--stats");
+}
+
+static void help_and_version(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--help"), OPTIONS_DONE);
+	assert_non_null(strstr(said, "--entry-mode"));
+	assert_non_null(strstr(said, "Ctrl-a"));
+	assert_int_equal(parse("--version"), OPTIONS_DONE);
+	assert_non_null(strstr(said, "minivmm"));
+	free(said);
+	said = NULL;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(counts),
+		cmocka_unit_test(choices),
+		cmocka_unit_test(switches),
+		cmocka_unit_test(help_and_version),
+	};
+
+	return cmocka_run_group_tests_name("vmrun options", tests, NULL, NULL);
+}
