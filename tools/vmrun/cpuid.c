@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* CPUID: what the hypervisor offers, with each vCPU's own place in the topology: one package of cores. */
+/* CPUID: what the hypervisor offers, with each vCPU's place in the topology: one package of cores. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "vm.h"
-
-#define CPUID_MAX	256
 
 #define ECX1_HYPERVISOR	(1u << 31)
 #define EDX1_HTT	(1u << 28)
@@ -110,17 +108,23 @@ static void complete_topology(struct minivmm_cpuid2 *c)
 	}
 }
 
+void cpuid_personalise(struct minivmm_cpuid2 *c, unsigned int id, unsigned int cpus)
+{
+	uint32_t i;
+
+	complete_topology(c);
+	for (i = 0; i < c->nent; i++)
+		fix_entry(&c->entries[i], id, cpus);
+}
+
 int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err)
 {
 	struct minivmm_cpuid2 *c = supported_cpuid(cpu->vm, err);
-	uint32_t i;
 	int rc = 0;
 
 	if (!c)
 		return -1;
-	complete_topology(c);
-	for (i = 0; i < c->nent; i++)
-		fix_entry(&c->entries[i], cpu->id, cpus);
+	cpuid_personalise(c, cpu->id, cpus);
 	if (ioctl(cpu->fd, MINIVMM_SET_CPUID2, c))
 		rc = failed(err, "SET_CPUID2: %s", strerror(errno));
 	free(c);

@@ -91,6 +91,8 @@ void *vcpu_thread(void *opaque);
 void vcpu_kick(struct vcpu *cpu);
 
 /* cpuid.c: what this vCPU's CPUID says. */
+#define CPUID_MAX	256		/* entries there is room for */
+void cpuid_personalise(struct minivmm_cpuid2 *c, unsigned int id, unsigned int cpus);
 int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err);
 /* CPUID leaf 1 of the host's offer, for tables: EAX and EDX. */
 void vm_cpu_signature(const struct vm *vm, uint32_t *eax, uint32_t *edx);

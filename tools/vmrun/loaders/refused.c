@@ -10,19 +10,21 @@
 #define MULTIBOOT2_SEARCH	32768
 #define MULTIBOOT2_MAGIC	0xe85250d6
 
+#define UNPACK	": unpack it first, or give it with --initrd if it is an initial RAM disk"
+
 static const struct {
 	uint32_t offset;
 	const char *bytes;
 	size_t len;
 	const char *kind;
 } magics[] = {
-	{ 0, "\x1f\x8b", 2, "a file compressed with gzip: unpack it first" },
-	{ 0, "\xfd" "7zXZ", 6, "a file compressed with xz: unpack it first" },
-	{ 0, "\x28\xb5\x2f\xfd", 4, "a file compressed with zstd: unpack it first" },
-	{ 0, "\x04\x22\x4d\x18", 4, "a file compressed with lz4: unpack it first" },
-	{ 0, "\x02\x21\x4c\x18", 4, "a file compressed with lz4: unpack it first" },
-	{ 0, "BZh", 3, "a file compressed with bzip2: unpack it first" },
-	{ 0, "07070", 5, "a cpio archive, as initial RAM disks are: give it with --initrd, and a kernel" },
+	{ 0, "\x1f\x8b", 2, "a file compressed with gzip" UNPACK },
+	{ 0, "\xfd" "7zXZ", 6, "a file compressed with xz" UNPACK },
+	{ 0, "\x28\xb5\x2f\xfd", 4, "a file compressed with zstd" UNPACK },
+	{ 0, "\x04\x22\x4d\x18", 4, "a file compressed with lz4" UNPACK },
+	{ 0, "\x02\x21\x4c\x18", 4, "a file compressed with lz4" UNPACK },
+	{ 0, "BZh", 3, "a file compressed with bzip2" UNPACK },
+	{ 0, "07070", 5, "a cpio archive, an initial RAM disk: give it with --initrd" },
 	{ 0, "QFI\xfb", 4, "a qcow2 disk image: vmrun has no disks yet" },
 	{ 0x8001, "CD001", 5, "a CD image: vmrun has no disks yet" },
 	{ 0x438, "\x53\xef", 2, "a file system: vmrun has no disks yet" },
@@ -71,7 +73,7 @@ static bool is_firmware(const struct image *img)
 {
 	return img->size % 0x10000 == 0 && img->size <= 16 << 20 &&
 	       image_has(img, img->size - 16, "\xea", 1) &&
-	       image_has(img, img->size - 12, "\x00\xf0", 2);
+	       image_has(img, img->size - 13, "\x00\xf0", 2);
 }
 
 const char *refused_kind(const struct image *img)
