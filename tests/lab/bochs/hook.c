@@ -7,6 +7,7 @@
  * LAB_SAVE=DIRECTORY	save the machine's state when it stops; the debugger has no command for that.
  * LAB_TICKS=N		stop it after N ticks. The debugger's own time breakpoints don't work with
  *			several CPUs.
+ * LAB_PACE=N		N ticks are a second of the user's: an idle machine doesn't run ahead of the clock.
  *
  * The functions are Bochs's own, found by their mangled names.
  */
@@ -17,6 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define PACES_PER_SECOND	100
 
 static void *bochs(const char *symbol)
 {
@@ -48,24 +52,51 @@ static void limit_reached(void *unused)
 	interrupt(SIGINT);
 }
 
-static void limit_ticks(unsigned long ticks)
+static void pace(void *unused)
+{
+	static struct timespec due;
+	struct timespec now;
+
+	(void)unused;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	due.tv_nsec += 1000000000 / PACES_PER_SECOND;
+	if (due.tv_nsec >= 1000000000) {
+		due.tv_nsec -= 1000000000;
+		due.tv_sec++;
+	}
+	if (now.tv_sec > due.tv_sec || (now.tv_sec == due.tv_sec && now.tv_nsec > due.tv_nsec))
+		due = now;	/* the machine is the slower one: nothing to make up for later */
+	else
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
+static void add_timer(void (*handler)(void *), unsigned long ticks, bool continuous)
 {
 	/* bx_pc_system_c::register_timer_ticks(this, argument, handler, ticks, continuous, active, name) */
 	int (*register_timer)(void *, void *, void (*)(void *), unsigned long, bool, bool, const char *) =
 		bochs("_ZN14bx_pc_system_c20register_timer_ticksEPvPFvS0_EmbbPKc");
 
-	register_timer(bochs("bx_pc_system"), NULL, limit_reached, ticks, false, true, "lab.limit");
+	register_timer(bochs("bx_pc_system"), NULL, handler, ticks, continuous, true, "lab");
+}
+
+static unsigned long number_in(const char *variable)
+{
+	const char *text = getenv(variable);
+
+	return text ? strtoul(text, NULL, 10) : 0;
 }
 
 char *readline(const char *prompt)
 {
 	static int prompts;
-	const char *directory = getenv("LAB_SAVE"), *ticks = getenv("LAB_TICKS");
+	const char *directory = getenv("LAB_SAVE");
 
 	(void)prompt;
 	if (!prompts++) {
-		if (ticks)
-			limit_ticks(strtoul(ticks, NULL, 10));
+		if (number_in("LAB_TICKS"))
+			add_timer(limit_reached, number_in("LAB_TICKS"), false);
+		if (number_in("LAB_PACE"))
+			add_timer(pace, number_in("LAB_PACE") / PACES_PER_SECOND, true);
 		return strdup("continue");
 	}
 	if (directory)

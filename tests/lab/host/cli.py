@@ -9,9 +9,14 @@ import signal
 import sys
 import tempfile
 
-from host import bochs, errors, kernel, machine, verdict
+from host import bochs, errors, kernel, machine, metal, qemu, session, verdict
 from host.errors import LabError
 from host.job import Job
+from host.terminal import Terminal
+
+BACKENDS = {"bochs": bochs, "qemu": qemu, "host": metal}
+DEFAULT_TICKS = 20 * 10**9
+TICKS_PER_SECOND_AT_LEAST = 2_000_000   # of a machine that can run Bochs at all
 
 DESCRIPTION = """\
 Runs a command in a virtual machine with VT-x: Debian's kernel and busybox, the given files and
@@ -52,8 +57,13 @@ def parser():
     commands = top.add_subparsers(dest="action", required=True, metavar="run | shell")
     run = commands.add_parser("run", help="run a command", epilog=EXAMPLES,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
-    machine_options(run)
     run.add_argument("command", nargs="+", metavar="COMMAND", help="what to run, after --")
+    run.add_argument("--terminal", action="store_true", help="the command gets this terminal; Ctrl-] leaves the lab")
+    shell = commands.add_parser("shell", help="a shell on this terminal; Ctrl-] leaves the lab")
+    shell.set_defaults(command=["sh", "-l"], terminal=True)
+    for p in (run, shell):
+        machine_options(p)
+        run_options(p)
     return top
 
 
@@ -67,12 +77,17 @@ def machine_options(p):
                    "with several CPUs 10M)")
     p.add_argument("--append", default="", metavar="ARGS", help="more of the kernel's command line; by default "
                    "it has mitigations=off")
-    p.add_argument("--kernel", metavar="VERSION|PATH", help="the newest that has headers")
+    p.add_argument("--kernel", metavar="VERSION|PATH", help="this machine's, or the newest, with headers installed")
+
+
+def run_options(p):
     p.add_argument("--file", action="append", default=[], metavar="SRC[:DST]", help="place a file or a directory")
     p.add_argument("--module", action="append", default=[], metavar="NAME[,P=V…]",
                    help="insert one of the kernel's modules (kvm_intel) or a file (minivmm.ko) before")
-    p.add_argument("--ticks", type=tick_count, default=20 * 10**9, metavar="N",
-                   help="the limit after which the command has hung, in instructions (20G)")
+    p.add_argument("--ticks", type=tick_count, metavar="N", help="the limit after which the command has hung, "
+                   "in Bochs's instructions (20G; none with a terminal)")
+    p.add_argument("--seconds", type=int, metavar="S", help="the same in wall-clock time: in Bochs a last resort "
+                   "(300 or more, by --ticks), elsewhere the limit (600)")
     p.add_argument("--heartbeat", type=int, default=100, metavar="HZ", help="NMIs per virtual second that keep "
                    "Bochs's bug with RFLAGS.IF=0 from hanging it (100); 0 for exact measurements")
     p.add_argument("--allow-warnings", action="store_true", help="don't fail for warnings in the kernel's log")
@@ -91,18 +106,41 @@ def job_from(options):
     for path in (spec.split(",")[0] for spec in modules):
         if not os.path.exists(path):
             raise LabError(f"there is no module {path}; `make` builds it")
-    return Job(command=options.command, files=files, modules=modules, ticks=options.ticks,
-               heartbeat=options.heartbeat, allow_warnings=options.allow_warnings, fresh=options.fresh,
-               keep=options.keep)
+    job = Job(command=options.command, files=files, modules=modules, terminal=options.terminal,
+              heartbeat=options.heartbeat, allow_warnings=options.allow_warnings, fresh=options.fresh,
+              keep=options.keep)
+    job.ticks = options.ticks or (0 if job.terminal else DEFAULT_TICKS)
+    job.seconds = options.seconds or default_seconds(job)
+    return job
+
+
+def default_seconds(job):
+    if job.terminal:
+        return 0
+    return max(300, job.ticks // TICKS_PER_SECOND_AT_LEAST) if backend() is bochs else 600
+
+
+def backend():
+    name = os.environ.get("LAB") or "bochs"
+    if name not in BACKENDS:
+        raise LabError(f"LAB={name}: there are {', '.join(BACKENDS)}")
+    return BACKENDS[name]
 
 
 def run(options):
+    where = backend()
+    where.check()
     job = job_from(options)
-    bochs.check()
-    chosen = machine.Machine.from_options(options, kernel.find(options.kernel))
+    lab = machine.Machine.from_options(options, kernel.find(options.kernel))
     directory = tempfile.mkdtemp(prefix="lab-")
     try:
-        outcome, console = bochs.run(chosen, job, directory)
+        if where is metal:
+            return verdict.report(metal.run(lab, job, directory), job, [])
+        terminal = Terminal() if job.terminal else None
+        if terminal:
+            job.rows, job.columns = terminal.rows, terminal.columns
+            print("lab: Ctrl-] leaves", file=sys.stderr)
+        outcome, console = session.run(where, lab, job, directory, terminal)
         return verdict.report(outcome, job, console)
     finally:
         if job.keep:
@@ -112,7 +150,7 @@ def run(options):
 
 def keep_logs(directory, destination):
     os.makedirs(destination, exist_ok=True)
-    for name in ("output.log", "records.log", "console.log", "bochs.log", "bochs.out"):
+    for name in ("output.log", "records.log", "console.log", "bochs.log", "bochs.out", "qemu.out"):
         if os.path.exists(f"{directory}/{name}"):
             shutil.copy(f"{directory}/{name}", destination)
 

@@ -12,8 +12,8 @@ class Job:
     terminal: bool = False                          # the user's terminal is the command's
     rows: int = 24
     columns: int = 80
-    ticks: int = 0                                  # limit, counted from the restored snapshot
-    seconds: int = 0                                # wall-clock backstop
+    ticks: int = 0                                  # limit, 0 for none
+    seconds: int = 0                                # wall-clock backstop, 0 for none
     heartbeat: int = 0                              # NMIs per second
     loglevel: int = 5
     allow_warnings: bool = False
@@ -25,6 +25,7 @@ class Job:
 class Outcome:
     status: int = None      # the command's own exit status, if it got that far
     ended: bool = False     # the session reported its end
+    left: bool = False      # the user left with the escape key
     problem: str = None     # otherwise: a sentence that says what happened
     code: int = 0           # and the exit status of the lab for it
     ticks: int = None

@@ -131,7 +131,7 @@ def bochs_command(*arguments):
 
 def hooked(helpers, **variables):
     """The environment in which bochs/hook.c answers the debugger."""
-    return dict(os.environ, LD_PRELOAD=f"{helpers}/hook.so", **variables)
+    return {**os.environ, "LD_PRELOAD": f"{helpers}/hook.so", **{name: str(v) for name, v in variables.items()}}
 
 
 def answers(directory):
@@ -202,7 +202,7 @@ def prepare_restore(snapshot, directory, payload, com1):
     write(f"{directory}/payload", payload)
     saved = image.read(f"{snapshot}/config").decode().splitlines()
     lines = [line for line in saved if not line.startswith(CHOSEN_BY_RUN)]
-    lines = [PLUGINS, *lines, "log: bochs.log", com1,
+    lines = [PLUGINS, *lines, "log: bochs.log", f"com1: enabled=1, {com1}",
              "parport1: enabled=1, file=output", "parport2: enabled=1, file=records",
              f'optramimage1: file="{snapshot}/ram.img", address=0x0',
              f'optramimage2: file="{directory}/payload", address={8 * BLOCK:#x}']

@@ -35,30 +35,27 @@ class Wire:
         return self.received.decode(errors="replace").splitlines()
 
 
-def relay(process, wires, seconds, more=()):
-    """Moves data until the process ends; false if it had to be stopped after so many seconds. `more`
-    are other objects with fileno() and take()."""
-    deadline = time.monotonic() + seconds
+def relay(process, wires, inputs, seconds):
+    """Moves data until the process ends; false if it had to be killed after so many seconds (0: never).
+    `inputs` are other objects with fileno() and take()."""
+    deadline = time.monotonic() + seconds if seconds else None
     exited = os.pidfd_open(process.pid)
-    in_time = True
     with selectors.DefaultSelector() as selector:
         selector.register(exited, selectors.EVENT_READ)
-        for wire in (*wires, *more):
-            selector.register(wire, selectors.EVENT_READ, wire)
-        while True:
-            events = selector.select(max(0, deadline - time.monotonic()))
-            if not events:
-                in_time = False
+        for source in (*wires, *inputs):
+            selector.register(source, selectors.EVENT_READ, source)
+        ready = []
+        while not any(key.fd == exited for key, _ in ready):
+            ready = selector.select(max(0, deadline - time.monotonic()) if deadline else None)
+            if not ready:
                 process.kill()
                 break
-            for key, _ in events:
+            for key, _ in ready:
                 if key.data:
                     key.data.take()
-            if any(key.fd == exited for key, _ in events):
-                break
     os.close(exited)
     process.wait()
     for wire in wires:
         while wire.take():
             pass
-    return in_time
+    return bool(ready)

@@ -23,6 +23,8 @@ def alarms(log):
 
 def report(outcome, job, console):
     sys.stdout.flush()
+    if outcome.left:
+        return 0
     if outcome.problem:
         say(outcome.problem)
         for line in outcome.detail:
