@@ -241,5 +241,5 @@ int ioapic_init(struct ioapic *ioapic, struct vm *vm)
 		ioapic->entry[pin] = ENTRY_MASKED;
 	ioapic->io.read = ioapic_read;
 	ioapic->io.write = ioapic_write;
-	return bus_register(vm, BUS_MMIO, IOAPIC_BASE, IOAPIC_SIZE, &ioapic->io);
+	return io_bus_register(vm, BUS_MMIO, IOAPIC_BASE, IOAPIC_SIZE, &ioapic->io);
 }

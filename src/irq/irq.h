@@ -24,6 +24,7 @@
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/bits.h>
+#include <linux/cache.h>
 #include <linux/hrtimer.h>
 
 #include "minivmm.h"
@@ -195,7 +196,7 @@ static inline bool lapic_enabled(const struct lapic *apic)
 int lapic_accept(struct lapic *apic, struct lapic *src, const struct irq_msg *msg);
 bool lapic_accepts_extint(const struct lapic *apic);
 void lapic_error(struct lapic *apic, int esr_bit);
-int lapic_local_interrupt(struct lapic *apic, u32 lvt_reg);
+void lapic_timer_interrupt(struct lapic *apic);
 void lapic_pit_tick(struct lapic *apic);
 int lapic_deliverable(struct lapic *apic);
 int lapic_acknowledge(struct lapic *apic);
@@ -250,11 +251,11 @@ struct i8259 {
 };
 
 struct pic {
-	raw_spinlock_t lock;
+	bool output;		/* INTR: to LINT0. Every entry looks at it: not beside the lock */
+	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct vm *vm;
 	struct i8259 chip[2];	/* master, slave */
 	u8 sources[PIC_PINS];
-	bool output;		/* INTR: to LINT0 */
 	/* what to do once the lock is dropped */
 	bool wake, tick_acked, tick_moved;
 	struct io_device io;
@@ -275,12 +276,12 @@ static inline bool pic_output(const struct pic *pic)
 #define IOAPIC_PINS	24
 
 struct ioapic {
-	raw_spinlock_t lock;
+	int tick_vector;	/* of an edge-triggered TICK_GSI: its EOI re-arms the PIT; or -1 */
+	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct vm *vm;
 	u8 select;		/* IOREGSEL */
 	u8 id;
 	u32 irr;		/* asserted lines */
-	int tick_vector;	/* of an edge-triggered TICK_GSI: its EOI re-arms the PIT; or -1 */
 	u64 entry[IOAPIC_PINS];	/* redirection table */
 	u8 sources[IOAPIC_PINS];
 	struct io_device io;

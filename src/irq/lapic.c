@@ -166,25 +166,31 @@ static void set_trigger_mode(struct lapic *apic, u8 vector, bool level)
 		clear_bit(vector % 32, vector_word(apic, LAPIC_TMR, vector));
 }
 
-static void wake(struct lapic *apic, struct lapic *by)
+enum acceptance { DROPPED, KNOWN, NEW };
+
+/* KNOWN: it waits there already, and its vCPU has been told. */
+static enum acceptance post(struct lapic *apic, u8 vector, bool level)
 {
-	vcpu_request(apic->vcpu, REQ_EVENT);
-	if (apic != by)		/* else it's the vCPU's thread, which looks before it enters */
-		vcpu_kick(apic->vcpu);
+	if (!lapic_enabled(apic))
+		return DROPPED;
+	if (vector < FIRST_LEGAL_VECTOR) {
+		lapic_error(apic, ESR_RECV_ILLEGAL_VECTOR);
+		return DROPPED;
+	}
+	set_trigger_mode(apic, vector, level);
+	return set_irr(apic, vector) ? KNOWN : NEW;
 }
 
 static int accept_vector(struct lapic *apic, struct lapic *by, u8 vector, bool level)
 {
-	if (!lapic_enabled(apic))
-		return 0;
-	if (vector < FIRST_LEGAL_VECTOR) {
-		lapic_error(apic, ESR_RECV_ILLEGAL_VECTOR);
-		return 0;
+	enum acceptance got = post(apic, vector, level);
+
+	if (got == NEW) {
+		vcpu_request(apic->vcpu, REQ_EVENT);
+		if (apic != by)	/* else this is its thread, which looks before it enters */
+			vcpu_kick(apic->vcpu);
 	}
-	set_trigger_mode(apic, vector, level);
-	if (!set_irr(apic, vector))
-		wake(apic, by);
-	return 1;
+	return got != DROPPED;
 }
 
 /**
@@ -206,7 +212,6 @@ int lapic_accept(struct lapic *apic, struct lapic *src, const struct irq_msg *ms
 		return deassert ? 0 : accept_vector(apic, src, msg->vector, msg->level);
 	case DM_NMI:
 		inject_nmi(apic->vcpu);
-		vcpu_kick(apic->vcpu);
 		return 1;
 	case DM_INIT:
 		if (deassert)	/* synchronises arbitration ids, where there are some */
@@ -246,25 +251,19 @@ void lapic_error(struct lapic *apic, int esr_bit)
 }
 
 /**
- * lapic_local_interrupt() - an interrupt of the local APIC's own
+ * lapic_timer_interrupt() - the interrupt of the local APIC's timer
  * @apic: the local APIC
- * @lvt_reg: its entry in the local vector table
+ *
+ * Tells nobody: the caller looks for an interrupt next.
  *
  * Context: the vCPU's thread.
- * Return: 1 = accepted, 0 = masked or dropped.
  */
-int lapic_local_interrupt(struct lapic *apic, u32 lvt_reg)
+void lapic_timer_interrupt(struct lapic *apic)
 {
-	u32 lvt = lapic_reg(apic, lvt_reg);
-	struct irq_msg msg = {
-		.vector = lvt & LVT_VECTOR,
-		.mode = (lvt & LVT_MODE) >> 8,
-		.assert = true,
-	};
+	u32 lvt = lapic_reg(apic, LAPIC_LVT_TIMER);
 
-	if (!lapic_hw_enabled(apic) || (lvt & LVT_MASKED))
-		return 0;
-	return lapic_accept(apic, apic, &msg);
+	if (!(lvt & LVT_MASKED))
+		post(apic, lvt & LVT_VECTOR, false);
 }
 
 /**
@@ -296,10 +295,8 @@ void lapic_pit_tick(struct lapic *apic)
 {
 	u32 lint0 = lapic_reg(apic, LAPIC_LVT_LINT0);
 
-	if ((lint0 & (LVT_MASKED | LVT_MODE)) == DM_NMI << 8 && lapic_hw_enabled(apic)) {
+	if ((lint0 & (LVT_MASKED | LVT_MODE)) == DM_NMI << 8 && lapic_hw_enabled(apic))
 		inject_nmi(apic->vcpu);
-		vcpu_kick(apic->vcpu);
-	}
 }
 
 /* ---- INIT and SIPI --------------------------------------------------------------------------- */

@@ -427,7 +427,7 @@ int pic_init(struct pic *pic, struct vm *vm)
 	pic->io.read = pic_read;
 	pic->io.write = pic_write;
 	for (i = 0; i < ARRAY_SIZE(port); i++) {
-		ret = bus_register(vm, BUS_PIO, port[i], 2, &pic->io);
+		ret = io_bus_register(vm, BUS_PIO, port[i], 2, &pic->io);
 		if (ret) {
 			pic_unregister(pic);
 			return ret;
@@ -444,5 +444,5 @@ int pic_init(struct pic *pic, struct vm *vm)
  */
 void pic_unregister(struct pic *pic)
 {
-	bus_unregister(pic->vm, BUS_PIO, &pic->io);
+	io_bus_unregister(pic->vm, BUS_PIO, &pic->io);
 }

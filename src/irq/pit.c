@@ -311,7 +311,7 @@ static void start_ticks(struct pit *pit, u64 now)
 
 /*
  * A period in ns isn't whole, so channel 0's count would drift away from its ticks: it is counted
- * from the last tick.
+ * from the last tick. The clock is read after this, or a tick in between would lie ahead of it.
  */
 static void follow_ticks(struct pit *pit)
 {
@@ -442,8 +442,8 @@ static int pit_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len
 	u64 now;
 
 	spin_lock(&pit->lock);
-	now = ktime_get_ns();
 	follow_ticks(pit);
+	now = ktime_get_ns();
 	if (port == CONTROL)
 		write_control(pit, val, now);
 	else
@@ -527,15 +527,15 @@ static int register_ports(struct pit *pit, u32 flags)
 
 	pit->io.read = pit_read;
 	pit->io.write = pit_write;
-	ret = bus_register(pit->vm, BUS_PIO, PORT_PIT, NR_CHANNELS + 1, &pit->io);
+	ret = io_bus_register(pit->vm, BUS_PIO, PORT_PIT, NR_CHANNELS + 1, &pit->io);
 	if (ret || !(flags & MINIVMM_PIT_SPEAKER_DUMMY))
 		return ret;
 
 	pit->speaker.read = speaker_read;
 	pit->speaker.write = speaker_write;
-	ret = bus_register(pit->vm, BUS_PIO, PORT_SPEAKER, 1, &pit->speaker);
+	ret = io_bus_register(pit->vm, BUS_PIO, PORT_SPEAKER, 1, &pit->speaker);
 	if (ret)
-		bus_unregister(pit->vm, BUS_PIO, &pit->io);
+		io_bus_unregister(pit->vm, BUS_PIO, &pit->io);
 	return ret;
 }
 

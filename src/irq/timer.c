@@ -48,13 +48,6 @@ static enum hrtimer_restart timer_expired(struct hrtimer *hrtimer)
 	return HRTIMER_RESTART;
 }
 
-/* The vCPU's own thread found the timer expired: no need to kick anyone. */
-static void expire_now(struct lapic *apic)
-{
-	atomic_set(&apic->timer.pending, 1);
-	vcpu_request(apic->vcpu, REQ_EVENT);
-}
-
 static void start_hrtimer(struct lapic_timer *timer, u64 at)
 {
 	hrtimer_start(&timer->hrtimer, ns_to_ktime(at), HRTIMER_MODE_ABS_PINNED_HARD);
@@ -237,17 +230,18 @@ void timer_set_mode(struct lapic *apic, u32 mode)
 
 /* ---- TSC deadline ---------------------------------------------------------------------------- */
 
-static void start_deadline(struct lapic *apic)
+/* Returns false if there is nothing to wait for: the deadline has passed. */
+static bool start_deadline(struct lapic *apic)
 {
 	struct lapic_timer *timer = &apic->timer;
 	u64 now = ktime_get_ns(), tsc = guest_tsc(apic->vcpu), cycles;
+	u32 khz = max(tsc_khz, 1u);	/* a host that couldn't calibrate it has 0 */
 
-	if (timer->deadline <= tsc) {
-		expire_now(apic);
-		return;
-	}
-	cycles = min_t(u64, timer->deadline - tsc, (u64)tsc_khz * 1000 * LONGEST_SLEEP_S);
-	start_hrtimer(timer, now + mul_u64_u32_div(cycles, USEC_PER_SEC, tsc_khz) + 1);
+	if (timer->deadline <= tsc)
+		return false;
+	cycles = min_t(u64, timer->deadline - tsc, (u64)khz * 1000 * LONGEST_SLEEP_S);
+	start_hrtimer(timer, now + mul_u64_u32_div(cycles, USEC_PER_SEC, khz) + 1);
+	return true;
 }
 
 /**
@@ -267,6 +261,9 @@ u64 timer_deadline(struct lapic *apic)
  * @apic: its local APIC
  * @deadline: guest TSC; 0 disarms
  *
+ * What an earlier deadline left behind, a callback that runs or a flag that is set, does no harm:
+ * timer_deliver() compares with the deadline that holds then.
+ *
  * Context: vcpu.
  */
 void timer_set_deadline(struct lapic *apic, u64 deadline)
@@ -275,11 +272,26 @@ void timer_set_deadline(struct lapic *apic, u64 deadline)
 
 	if (timer->mode != TIMER_DEADLINE || !lapic_hw_enabled(apic))
 		return;
-
-	timer_stop(apic);
+	if (!deadline) {
+		timer_stop(apic);
+		return;
+	}
 	timer->deadline = deadline;
-	if (deadline)
-		start_deadline(apic);
+	if (!start_deadline(apic)) {
+		atomic_set(&timer->pending, 1);
+		vcpu_request(apic->vcpu, REQ_EVENT);
+	}
+}
+
+/* Whether; if not, waits for the rest of it. */
+static bool deadline_passed(struct lapic *apic)
+{
+	struct lapic_timer *timer = &apic->timer;
+
+	if (!timer->deadline || start_deadline(apic))
+		return false;
+	timer->deadline = 0;
+	return true;
 }
 
 /**
@@ -289,7 +301,7 @@ void timer_set_deadline(struct lapic *apic, u64 deadline)
  * The hrtimer follows the host's clock, which may be slewed against the TSC: a deadline that hasn't
  * come yet is waited for again, a guest must not be woken early.
  *
- * Context: the vCPU's thread.
+ * Context: the vCPU's thread, which looks for an interrupt next.
  */
 void timer_deliver(struct lapic *apic)
 {
@@ -297,12 +309,6 @@ void timer_deliver(struct lapic *apic)
 
 	if (!atomic_xchg(&timer->pending, 0))
 		return;
-	if (timer->mode == TIMER_DEADLINE) {
-		if (guest_tsc(apic->vcpu) < timer->deadline) {
-			start_deadline(apic);
-			return;
-		}
-		timer->deadline = 0;
-	}
-	lapic_local_interrupt(apic, LAPIC_LVT_TIMER);
+	if (timer->mode != TIMER_DEADLINE || deadline_passed(apic))
+		lapic_timer_interrupt(apic);
 }

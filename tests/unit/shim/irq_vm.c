@@ -15,7 +15,7 @@ struct range {
 
 static struct range ranges[16];
 
-int bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev)
+int io_bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev)
 {
 	int i;
 
@@ -27,7 +27,7 @@ int bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io
 	return 0;
 }
 
-void bus_unregister(struct vm *vm, enum io_bus_id bus, struct io_device *dev)
+void io_bus_unregister(struct vm *vm, enum io_bus_id bus, struct io_device *dev)
 {
 	int i;
 

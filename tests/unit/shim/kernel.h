@@ -34,6 +34,7 @@ typedef unsigned int gfp_t;
 #define __rcu
 #define __acquires(x)
 #define __releases(x)
+#define ____cacheline_aligned_in_smp
 #define __printf(a, b) __attribute__((format(printf, a, b)))
 
 #define PAGE_SHIFT	12
