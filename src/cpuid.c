@@ -70,8 +70,7 @@ static const u16 allowed_features[] = {
 	/* 7.0.EDX */
 	X86_FEATURE_AVX512_4VNNIW, X86_FEATURE_AVX512_4FMAPS, X86_FEATURE_FSRM,
 	X86_FEATURE_AVX512_VP2INTERSECT, X86_FEATURE_MD_CLEAR, X86_FEATURE_SERIALIZE,
-	X86_FEATURE_TSXLDTRK, X86_FEATURE_AVX512_FP16, X86_FEATURE_SPEC_CTRL,
-	X86_FEATURE_INTEL_STIBP, X86_FEATURE_SPEC_CTRL_SSBD,
+	X86_FEATURE_TSXLDTRK, X86_FEATURE_AVX512_FP16,
 	/* 7.1.EAX */
 	X86_FEATURE_AVX_VNNI, X86_FEATURE_AVX512_BF16,
 	/* D.1.EAX */
@@ -692,7 +691,7 @@ int cpuid_set(struct vcpu *vcpu, const struct minivmm_cpuid2 *head,
 	t = table_from_user(entries, head->nent);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-	if (vcpu->stats.exits) {	/* it has run */
+	if (vcpu->has_run) {	/* it has run */
 		ret = same_table(vcpu, vcpu->cpuid, t) ? 0 : -EINVAL;
 		kvfree(t);
 		return ret;

@@ -157,18 +157,18 @@ static int bus_add(struct vm *vm, enum io_bus_id id, const struct io_range *new)
 }
 
 /**
- * bus_register() - lets a device in the kernel answer a range of ports or addresses
+ * io_bus_register() - lets a device in the kernel answer a range of ports or addresses
  * @vm: whose bus
  * @id: which
  * @addr: the first of the range
  * @len: how many
- * @dev: the device, which may have several ranges; the caller's until bus_unregister()
+ * @dev: the device, which may have several ranges; the caller's until io_bus_unregister()
  *
  * Context: takes vm->slots_lock; may sleep.
  * Return: 0, -EINVAL for an empty or wrapping range, -EEXIST if part of it is taken, -ENOSPC if
  * the bus is full, -ENOMEM.
  */
-int bus_register(struct vm *vm, enum io_bus_id id, u64 addr, u64 len, struct io_device *dev)
+int io_bus_register(struct vm *vm, enum io_bus_id id, u64 addr, u64 len, struct io_device *dev)
 {
 	struct io_range range = { addr, addr + len - 1, dev };
 	int ret;
@@ -182,7 +182,7 @@ int bus_register(struct vm *vm, enum io_bus_id id, u64 addr, u64 len, struct io_
 }
 
 /**
- * bus_unregister() - takes all of a device's ranges off a bus
+ * io_bus_unregister() - takes all of a device's ranges off a bus
  * @vm: whose bus
  * @id: which
  * @dev: the device
@@ -192,7 +192,7 @@ int bus_register(struct vm *vm, enum io_bus_id id, u64 addr, u64 len, struct io_
  *
  * Context: takes vm->slots_lock; waits for readers of vm->srcu.
  */
-void bus_unregister(struct vm *vm, enum io_bus_id id, struct io_device *dev)
+void io_bus_unregister(struct vm *vm, enum io_bus_id id, struct io_device *dev)
 {
 	struct io_bus *bus;
 	int i;
@@ -207,10 +207,10 @@ void bus_unregister(struct vm *vm, enum io_bus_id id, struct io_device *dev)
 }
 
 /**
- * bus_destroy() - frees the buses of a VM that no vCPU runs any more
+ * io_bus_destroy() - frees the buses of a VM that no vCPU runs any more
  * @vm: the VM
  */
-void bus_destroy(struct vm *vm)
+void io_bus_destroy(struct vm *vm)
 {
 	struct io_bus *bus, *older;
 	int i;
@@ -317,7 +317,7 @@ static int exit_pio(struct emulator *em)
 	struct minivmm_run *run = em->vcpu->run;
 	const struct pio *pio = &em->pio;
 
-	em->rip = reg_read(em->vcpu, REG_RIP);
+	em->rip = reg_read(em->vcpu, R_RIP);
 	em->vcpu->stats.io_exits++;
 	run->exit_reason = MINIVMM_EXIT_IO;
 	run->io.direction = pio->in ? MINIVMM_EXIT_IO_IN : MINIVMM_EXIT_IO_OUT;
@@ -332,7 +332,7 @@ static int exit_mmio(struct emulator *em, const struct mmio *mmio, bool write)
 {
 	struct minivmm_run *run = em->vcpu->run;
 
-	em->rip = reg_read(em->vcpu, REG_RIP);
+	em->rip = reg_read(em->vcpu, R_RIP);
 	em->vcpu->stats.mmio_exits++;
 	run->exit_reason = MINIVMM_EXIT_MMIO;
 	run->mmio.phys_addr = mmio->gpa;
@@ -346,7 +346,7 @@ static int exit_mmio(struct emulator *em, const struct mmio *mmio, bool write)
 /* Is the vCPU where it was at the exit? Else the client has sent it elsewhere, and that's that. */
 static bool same_place(struct emulator *em)
 {
-	return reg_read(em->vcpu, REG_RIP) == em->rip;
+	return reg_read(em->vcpu, R_RIP) == em->rip;
 }
 
 /* ---- ports ----------------------------------------------------------------------------------- */
@@ -368,7 +368,7 @@ static void port_result(struct vcpu *vcpu, int size, u32 value)
 {
 	u64 keep = size == 4 ? 0 : ~0ull << (8 * size);
 
-	reg_write(vcpu, REG_RAX, (reg_read(vcpu, REG_RAX) & keep) | (value & ~keep));
+	reg_write(vcpu, R_RAX, (reg_read(vcpu, R_RAX) & keep) | (value & ~keep));
 }
 
 static int complete_out(struct vcpu *vcpu)
@@ -406,7 +406,7 @@ static int complete_in(struct vcpu *vcpu)
 int pio_access(struct vcpu *vcpu, u16 port, int size, bool in)
 {
 	struct emulator *em = emulator_get(vcpu);
-	u32 value = in ? 0 : reg_read(vcpu, REG_RAX);
+	u32 value = in ? 0 : reg_read(vcpu, R_RAX);
 
 	if (!em)
 		return -ENOMEM;
@@ -760,9 +760,9 @@ static void emulator_load(struct emulator *em)
 	struct vcpu *vcpu = em->vcpu;
 	struct emu *e = &em->emu;
 
-	BUILD_BUG_ON((int)EMU_RDI != (int)REG_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
-	reg_read(vcpu, REG_RSP);	/* from the VMCS into vcpu->r */
-	e->rip = reg_read(vcpu, REG_RIP);
+	BUILD_BUG_ON((int)EMU_RDI != (int)R_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
+	reg_read(vcpu, R_RSP);	/* from the VMCS into vcpu->r */
+	e->rip = reg_read(vcpu, R_RIP);
 	e->rflags = vcpu_rflags(vcpu);
 	e->mode = emulator_mode(vcpu);
 	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : hw_cpl(vcpu);
@@ -794,7 +794,7 @@ static void emulator_commit(struct emulator *em)
 	for_each_set_bit(reg, &changed, EMU_NR_REGS)
 		reg_write(vcpu, reg, e->out.regs[reg]);
 	if (e->out.rip != e->rip)
-		reg_write(vcpu, REG_RIP, e->out.rip);
+		reg_write(vcpu, R_RIP, e->out.rip);
 	if (e->out.rflags != e->rflags)
 		hw_set_rflags(vcpu, e->out.rflags);
 	hw_clear_interrupt_shadow(vcpu);

@@ -26,14 +26,18 @@
 #include <linux/types.h>
 #include <asm/fpu/types.h>
 #include <asm/processor-flags.h>
+#include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 
 #include <linux/minivmm.h>
 
+struct vm;
+struct vcpu;
 struct irqchip;		/* irq/ */
 struct lapic;
 struct pit;
-struct emulator;	/* emulate/ */
+struct emulator;	/* io.c */
+struct cpuid_table;
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
@@ -62,13 +66,13 @@ static inline gpa_t gfn_to_gpa(gfn_t gfn) { return gfn << PAGE_SHIFT; }
 /* ---- registers ------------------------------------------------------------------------------- */
 
 enum reg {	/* the order of instruction encodings */
-	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI,
+	R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
 	NR_GPRS,
-	REG_RIP = NR_GPRS,
+	R_RIP = NR_GPRS,
 	NR_REGS,
 	/* read from the VMCS on first use after an exit, like RSP and RIP */
-	REG_RFLAGS = NR_REGS, REG_CR0, REG_CR3, REG_CR4,
+	R_RFLAGS = NR_REGS, R_CR0, R_CR3, R_CR4,
 };
 
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, NR_SEGS };
@@ -86,8 +90,8 @@ struct memslot {
 
 /* The slots of a VM, by gfn. Replaced whole, never changed in place; read under vm->srcu. */
 struct memslots {
-	struct rcu_head rcu;
-	u64 generation;
+	struct memslots *retired;	/* older ones that a reader may still hold */
+	u64 generation;			/* never used twice */
 	int count;
 	struct memslot slot[];
 };
@@ -131,13 +135,15 @@ struct vm {
 	struct mmu_page *root;		/* EPT: the one root, made with the first vCPU */
 	struct mm_watch *watch;		/* this mm's notifier */
 	struct list_head watch_link;
+	int watch_users;		/* callbacks that use this VM now; under the watch's lock */
+	bool hw_accessed_bits;		/* the CPU keeps A and D bits in our tables */
+	cpumask_var_t kick_mask;	/* scratch, under mmu_lock */
 
 	/* interrupts */
 	struct irqchip *irqchip;	/* PICs, I/O APIC, routing; NULL = chips are the client's */
 	struct pit *pit;
 
 	struct vm_stats stats;
-	struct work_struct free_work;
 };
 
 /* ---- the vCPU: vcpu.c ------------------------------------------------------------------------ */
@@ -165,6 +171,7 @@ enum request {
 };
 
 struct exception {
+	bool soft;		/* INT3, INTO, ICEBP: begun by an instruction of event_len bytes */
 	bool pending;		/* to be injected at the next entry */
 	bool injected;		/* delivery was begun and must be repeated if interrupted */
 	bool has_error_code;
@@ -210,6 +217,9 @@ struct vcpu {
 	struct exception exception;
 	struct { bool injected, soft; u8 vector; } interrupt;
 	struct { bool injected, masked; u8 pending; } nmi;
+	atomic_t nmi_queued;		/* come since the vCPU's thread last looked */
+	u8 fault_chain[4];		/* exceptions that led to a triple fault; [0] = how many */
+	u32 event_len;			/* of the instruction that begins a soft event again */
 	int pending_irq;		/* of INTERRUPT, without chips in the kernel: vector or -1 */
 	int mp_state;			/* enum mp_state */
 
@@ -224,17 +234,16 @@ struct vcpu {
 	struct preempt_notifier preempt_notifier;
 	sigset_t sigmask;
 	bool sigmask_active;
-	bool bugged;
+	bool has_run;			/* its model can't be changed any more */
 
 	/* MMU */
-	struct memslot *last_slot;	/* valid while last_slots is the VM's current array */
-	struct memslots *last_slots;
+	int last_slot;			/* index, valid while this is the array's generation */
+	u64 last_generation;
 	struct mmu_cache *mmu_cache;	/* preallocated table pages */
 	hpa_t root_hpa;
 
 	/* the virtual CPU's model */
-	struct minivmm_cpuid_entry2 *cpuid;
-	int nr_cpuid;
+	struct cpuid_table *cpuid;	/* NULL: none set */
 	u8 maxphyaddr;			/* guest's */
 	u64 cr4_reserved, efer_reserved;	/* bits that its CPUID doesn't allow */
 	u64 msr_pat, msr_misc_enable, msr_sysenter_cs;
@@ -275,8 +284,13 @@ void hw_exit(void);
 /* This CPU into and out of VMX operation. Interrupts off. -EBUSY: someone else has it. */
 int hw_enable_cpu(void);
 void hw_disable_cpu(void);
+bool hw_cpu_enabled(void);	/* preemption off */
+void hw_emergency_disable(void);	/* any context, NMI included */
 bool hw_has_ept(void);
 bool hw_has_unrestricted_guest(void);
+bool hw_has_ept_ad(void);
+/* Large pages may not be executable (the ITLB_MULTIHIT erratum, and the host mitigates it). */
+bool hw_no_exec_large_pages(void);
 /* Largest page level that EPT maps: 1 = 4K, 2 = 2M, 3 = 1G. */
 int hw_max_ept_level(void);
 
@@ -285,7 +299,16 @@ void hw_vcpu_free(struct vcpu *vcpu);		/* may sleep */
 void hw_vcpu_reset(struct vcpu *vcpu, bool init);
 void hw_vcpu_load(struct vcpu *vcpu, int cpu);	/* preemption off */
 void hw_vcpu_put(struct vcpu *vcpu);		/* preemption off */
-int hw_run(struct vcpu *vcpu);			/* enter, exit, handle: the handlers' contract */
+/* One turn of the run loop, in this order; see run_once() in vcpu.c. */
+void hw_prepare(struct vcpu *vcpu);		/* preemption off */
+void hw_enter(struct vcpu *vcpu);		/* interrupts off */
+int hw_handle_exit(struct vcpu *vcpu);		/* may sleep: the handlers' contract */
+void hw_inject_exception(struct vcpu *vcpu);	/* with the next entry: vcpu->exception */
+void hw_inject_interrupt(struct vcpu *vcpu);	/* vcpu->interrupt */
+void hw_inject_nmi(struct vcpu *vcpu);
+void hw_cancel_injection(struct vcpu *vcpu);	/* the entry won't happen */
+void hw_request_irq_window(struct vcpu *vcpu);	/* exit when the guest could take one */
+void hw_request_nmi_window(struct vcpu *vcpu);
 
 void hw_cache_reg(struct vcpu *vcpu, int reg);	/* VMCS -> vcpu; sets reg_avail */
 void hw_get_segment(struct vcpu *vcpu, struct minivmm_segment *s, enum seg seg);
@@ -301,8 +324,10 @@ void hw_set_cr4(struct vcpu *vcpu, u64 cr4);
 void hw_set_efer(struct vcpu *vcpu, u64 efer);
 void hw_set_dr7(struct vcpu *vcpu, u64 dr7);
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags);
+void hw_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4]);	/* no-op without EPT */
 int hw_get_msr(struct vcpu *vcpu, u32 index, u64 *data);	/* -ENOENT: not one of its own */
 int hw_set_msr(struct vcpu *vcpu, u32 index, u64 data);
+void hw_set_pat(struct vcpu *vcpu, u64 pat);
 void hw_set_tsc_offset(struct vcpu *vcpu, u64 offset);
 u32 hw_interrupt_shadow(struct vcpu *vcpu);	/* 0 = none */
 void hw_clear_interrupt_shadow(struct vcpu *vcpu);
@@ -310,9 +335,13 @@ bool hw_interrupt_allowed(struct vcpu *vcpu);	/* RFLAGS.IF, no shadow, nothing b
 bool hw_nmi_masked(struct vcpu *vcpu);
 void hw_set_nmi_masked(struct vcpu *vcpu, bool masked);
 void hw_flush_tlb(struct vcpu *vcpu);		/* on this CPU, all of this vCPU's translations */
+void hw_flush_guest_tlb(struct vcpu *vcpu);	/* those that its own tables make */
+void hw_set_root(struct vcpu *vcpu, hpa_t root);
 void hw_skip_instruction(struct vcpu *vcpu);	/* after an exit that gives the length */
 const char *hw_exit_name(unsigned int reason);	/* NULL: not a reason */
-bool hw_cpu_caps_allow(u32 leaf, u32 index, int reg, u32 *mask);
+void hw_cpuid_changed(struct vcpu *vcpu);	/* the guest's model was set */
+/* May a guest have this feature of the host's? Not if it takes a control that this CPU lacks. */
+bool hw_allows_feature(unsigned int x86_feature);
 
 /* ---- registers ------------------------------------------------------------------------------- */
 
@@ -332,29 +361,29 @@ static inline void reg_write(struct vcpu *vcpu, int reg, u64 value)
 
 static inline u64 vcpu_rflags(struct vcpu *vcpu)
 {
-	if (!test_bit(REG_RFLAGS, &vcpu->reg_avail))
-		hw_cache_reg(vcpu, REG_RFLAGS);
+	if (!test_bit(R_RFLAGS, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, R_RFLAGS);
 	return vcpu->rflags;
 }
 
 static inline u64 vcpu_cr0(struct vcpu *vcpu)
 {
-	if (!test_bit(REG_CR0, &vcpu->reg_avail))
-		hw_cache_reg(vcpu, REG_CR0);
+	if (!test_bit(R_CR0, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, R_CR0);
 	return vcpu->cr0;
 }
 
 static inline u64 vcpu_cr3(struct vcpu *vcpu)
 {
-	if (!test_bit(REG_CR3, &vcpu->reg_avail))
-		hw_cache_reg(vcpu, REG_CR3);
+	if (!test_bit(R_CR3, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, R_CR3);
 	return vcpu->cr3;
 }
 
 static inline u64 vcpu_cr4(struct vcpu *vcpu)
 {
-	if (!test_bit(REG_CR4, &vcpu->reg_avail))
-		hw_cache_reg(vcpu, REG_CR4);
+	if (!test_bit(R_CR4, &vcpu->reg_avail))
+		hw_cache_reg(vcpu, R_CR4);
 	return vcpu->cr4;
 }
 
@@ -370,14 +399,16 @@ bool is_64bit_code(struct vcpu *vcpu);		/* vcpu.c: LMA and CS.L */
 int virt_get(void);
 void virt_put(void);
 long check_extension(struct vm *vm, unsigned long cap);
-extern struct workqueue_struct *minivmm_wq;
+extern bool hw_shutting_down;		/* reboot, panic: VMX is going off for good */
 
 /* ---- vm.c ------------------------------------------------------------------------------------ */
 
 long vm_create(unsigned long type);		/* a descriptor, or errno */
+unsigned long vm_types_supported(void);
+unsigned long vm_type(struct vm *vm);		/* MINIVMM_VM_MMU_* */
+int vm_check_parameters(void);			/* module load */
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);			/* may sleep */
-void vm_drain(void);				/* module exit: waits until all is freed */
 
 /* ---- vcpu.c ---------------------------------------------------------------------------------- */
 
@@ -390,29 +421,48 @@ void vm_kick_and_wait(struct vm *vm, enum request request);
 void vcpu_reset(struct vcpu *vcpu, bool init);
 void vcpu_start_at_sipi(struct vcpu *vcpu, u8 vector);
 bool vcpu_runnable(struct vcpu *vcpu);
-/* Event injection, by the architecture's rules (contributory faults, #DF, triple fault). vcpu. */
+/* Records why this VM can't go on; the first reason wins (DESIGN, "guest errors are text"). vcpu. */
+__printf(2, 3) void vcpu_fail(struct vcpu *vcpu, const char *fmt, ...);
+void vcpu_note_fault_chain(struct vcpu *vcpu, u8 first, u8 second);
+/* EXIT_SHUTDOWN, with a record of the state. vcpu. */
+void vcpu_triple_fault(struct vcpu *vcpu);
+/* The exit for what isn't handled: EXIT_INTERNAL_ERROR with data. Returns 0. */
+int exit_internal_error(struct vcpu *vcpu, u32 suberror, int ndata, const u64 *data);
+
+/* ---- vcpu_state.c: a vCPU's state, in and out ------------------------------------------------ */
+
+long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg);	/* vcpu */
+
+/* ---- event.c --------------------------------------------------------------------------------- */
+
+/* By the architecture's rules: contributory faults, #DF, triple fault. vcpu. */
 void inject_exception(struct vcpu *vcpu, u8 vector);
 void inject_exception_error(struct vcpu *vcpu, u8 vector, u32 error_code);
 void inject_page_fault(struct vcpu *vcpu, gva_t cr2, u32 error_code);
 void inject_gp(struct vcpu *vcpu, u32 error_code);
 void inject_nmi(struct vcpu *vcpu);		/* any context */
-/* Control registers with the architecture's checks: 0, or 1 = the guest gets #GP(0). vcpu. */
+bool event_nmi_pending(struct vcpu *vcpu);
+void events_prepare(struct vcpu *vcpu);
+bool event_ready_for_interrupt(struct vcpu *vcpu);
+
+/* ---- control.c ------------------------------------------------------------------------------- */
+
+/* Registers with the architecture's checks: 0, or 1 = the guest gets #GP(0). vcpu. */
 int set_cr0(struct vcpu *vcpu, u64 cr0);
 int set_cr3(struct vcpu *vcpu, u64 cr3);
 int set_cr4(struct vcpu *vcpu, u64 cr4);
 int set_cr8(struct vcpu *vcpu, u64 cr8);
 u64 get_cr8(struct vcpu *vcpu);
 int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
-int set_dr(struct vcpu *vcpu, int dr, u64 value);	/* -1 = #UD, 1 = #GP */
+int set_dr(struct vcpu *vcpu, int dr, u64 value);
 u64 get_dr(struct vcpu *vcpu, int dr);
-/* Records why this VM can't go on; the first reason wins (DESIGN, "guest errors are text"). vcpu. */
-__printf(2, 3) void vcpu_fail(struct vcpu *vcpu, const char *fmt, ...);
-/* The exit for what isn't handled: EXIT_INTERNAL_ERROR with data. Returns 0. */
-int exit_internal_error(struct vcpu *vcpu, u32 suberror, int ndata, const u64 *data);
+/* Of PAE paging, from memory at cr3: 0, 1 = malformed or not there. */
+int load_pdptrs(struct vcpu *vcpu, u64 cr3);
 
 /* ---- memslot.c ------------------------------------------------------------------------------- */
 
 int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_region *mem);
+int memslots_create(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 /* Under vm->srcu. */
 struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn);
@@ -441,6 +491,8 @@ struct guest_fault {
 
 int mmu_init(void);		/* module */
 void mmu_exit(void);
+int watch_join(struct vm *vm);		/* the host's changes reach the VM from here on; may sleep */
+void watch_leave(struct vm *vm);	/* may sleep: waits for a callback that is using the VM */
 int mmu_vm_create(struct vm *vm);
 void mmu_vm_destroy(struct vm *vm);
 int mmu_vcpu_create(struct vcpu *vcpu);
@@ -463,12 +515,16 @@ int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct gues
 
 /* ---- io.c: buses, port and memory-mapped I/O, and the emulator's callbacks --------------------- */
 
-int bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev);
-void bus_destroy(struct vm *vm);
+int io_bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev);
+/* All of a device's ranges; when it returns no handler of the device runs any more. May sleep. */
+void io_bus_unregister(struct vm *vm, enum io_bus_id bus, struct io_device *dev);
+void io_bus_destroy(struct vm *vm);
 /* IN or OUT without string prefix: done by a device in the kernel (1) or to userspace (0). vcpu. */
 int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
 /* The instruction at RIP, one or, with REP, a bounded number of iterations. vcpu. */
 int emulate_instruction(struct vcpu *vcpu);
+/* The same after an access to gva that the CPU has translated already, not for a page-table walk. */
+int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write);
 void emulator_free(struct vcpu *vcpu);
 
 /* ---- cpuid.c --------------------------------------------------------------------------------- */
@@ -482,7 +538,9 @@ int cpuid_get(struct vcpu *vcpu, struct minivmm_cpuid2 *head,
 void cpuid_guest(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 /* A feature, by the kernel's X86_FEATURE_*, in the guest's CPUID as it was set. */
 bool guest_has(struct vcpu *vcpu, unsigned int x86_feature);
-/* Bits of CR4 (EFER) that depend on CPUID follow it; a change of CPUID after RUN is refused. */
+/* maxphyaddr, cr4_reserved and efer_reserved, from CPUID: at creation, and whenever it is set. */
+void cpuid_update(struct vcpu *vcpu);
+void cpuid_free(struct vcpu *vcpu);
 u64 supported_xcr0(void);
 
 /* ---- msr.c ----------------------------------------------------------------------------------- */
@@ -491,7 +549,7 @@ u64 supported_xcr0(void);
 int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client);
 int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client);
 int msr_index_list(struct minivmm_msr_list __user *arg);
-int set_efer(struct vcpu *vcpu, u64 efer, bool by_client);
+void msr_reset(struct vcpu *vcpu);
 
 /* ---- irq/ ------------------------------------------------------------------------------------ */
 

@@ -33,7 +33,7 @@ TRACE_EVENT(minivmm_entry,
 	),
 	TP_fast_assign(
 		__entry->vcpu = vcpu->id;
-		__entry->rip = reg_read(vcpu, REG_RIP);
+		__entry->rip = reg_read(vcpu, R_RIP);
 	),
 	TP_printk("vcpu %d rip 0x%llx", __entry->vcpu, __entry->rip)
 );
@@ -51,7 +51,7 @@ TRACE_EVENT(minivmm_exit,
 	TP_fast_assign(
 		__entry->vcpu = vcpu->id;
 		__entry->reason = reason;
-		__entry->rip = reg_read(vcpu, REG_RIP);
+		__entry->rip = reg_read(vcpu, R_RIP);
 		__assign_str(name, hw_exit_name((u16)reason) ?: "unknown");
 	),
 	TP_printk("vcpu %d reason %s (0x%x) rip 0x%llx", __entry->vcpu, __get_str(name),
@@ -70,7 +70,7 @@ TRACE_EVENT(minivmm_page_fault,
 	),
 	TP_fast_assign(
 		__entry->vcpu = vcpu->id;
-		__entry->rip = reg_read(vcpu, REG_RIP);
+		__entry->rip = reg_read(vcpu, R_RIP);
 		__entry->address = address;
 		__entry->access = access;
 	),

@@ -2,9 +2,10 @@
 /*
  * VMCS fields by their width: vmcs_read32(GUEST_LIMIT) where the field has 64 bits doesn't build.
  *
- * VMX may be switched off under any VMX instruction (emergency reboot, kexec, panic): each carries
- * an exception fixup. A faulting VMREAD then gives 0, a VMWRITE does nothing; the next entry finds
- * this CPU's "VMX on" word clear and leaves.
+ * VMX may be off when one of these runs: the CPU is going offline and the task hasn't been moved yet,
+ * or the emergency path of a reboot or panic switched it off. Each carries an exception fixup. In
+ * the first case vmx_wait_until_on() sleeps until the task is on another CPU, where its VMCS has been
+ * loaded again, and the access is repeated; in the second nothing matters any more.
  */
 #ifndef MINIVMM_VMX_VMCS_H
 #define MINIVMM_VMX_VMCS_H
@@ -19,13 +20,16 @@ enum vmcs_width { VMCS_16 = 0, VMCS_64 = 1, VMCS_32 = 2, VMCS_NATURAL = 3 };
 
 #define vmcs_field_width(field)	(((field) >> 13) & 3)
 
-/* Cold: a field that this CPU hasn't, or a VMCS that isn't current. Logs once per field group. */
+/* Cold: a field that this CPU hasn't, or no VMCS is current: a bug of ours. Logs, throttled. */
 void vmcs_access_failed(unsigned long field, bool write);
+/* Cold. True: try again. Sleeps if the context allows. */
+bool vmx_wait_until_on(void);
 
 static __always_inline u64 __vmcs_read(unsigned long field)
 {
 	u64 value;
 
+again:
 	asm goto("1: vmread %[field], %[value]\n\t"
 		 "jna %l[failed]\n\t"
 		 _ASM_EXTABLE(1b, %l[fault])
@@ -33,12 +37,16 @@ static __always_inline u64 __vmcs_read(unsigned long field)
 	return value;
 failed:
 	vmcs_access_failed(field, false);
+	return 0;
 fault:
+	if (vmx_wait_until_on())
+		goto again;
 	return 0;
 }
 
 static __always_inline void __vmcs_write(unsigned long field, u64 value)
 {
+again:
 	asm goto("1: vmwrite %[value], %[field]\n\t"
 		 "jna %l[failed]\n\t"
 		 _ASM_EXTABLE(1b, %l[fault])
@@ -46,8 +54,10 @@ static __always_inline void __vmcs_write(unsigned long field, u64 value)
 	return;
 failed:
 	vmcs_access_failed(field, true);
-fault:
 	return;
+fault:
+	if (vmx_wait_until_on())
+		goto again;
 }
 
 #define VMCS_ACCESSORS(suffix, type, width)						\

@@ -22,6 +22,7 @@ struct vmx_caps {
 	bool unrestricted_guest;
 	bool ins_outs_info;		/* exits of INS and OUTS say what they are */
 	u64 cr0_must, cr0_may, cr4_must, cr4_may;	/* bits that VMX operation fixes */
+	u64 host_xcr0;			/* 0 without XSAVE */
 };
 
 extern struct vmx_caps vmx_caps;
@@ -65,32 +66,36 @@ struct vmx_vcpu {
 
 	/* of the last exit */
 	u32 exit_reason;
-	u32 failed_instruction;		/* VM-instruction error, when VMLAUNCH or VMRESUME failed */
+	u32 vectoring;			/* IDT-vectoring information, if it interrupted a delivery */
+	bool entry_refused;		/* VMLAUNCH or VMRESUME failed, with this VM-instruction error */
+	u32 failed_instruction;
+	bool entry_retry;		/* VMX was off here: nothing happened */
+	bool handled;			/* by the fast path */
 	u64 exit_qual;			/* valid with its bit of info_avail */
 	u32 intr_info;
 	unsigned long info_avail;
 
 	/* what the VMCS holds now, so that only changes are written */
-	u32 cpu_controls;
+	u32 cpu_controls, cpu2_controls;
 	u32 entry_controls;
 	u64 host_cr3, host_cr4, host_rsp;
 	u64 eptp;
-	u32 exception_bitmap;
 
 	/* segments: valid with their bit of seg_avail */
-	struct { u64 base; u32 limit, ar; u16 selector; } seg[NR_SEGS];
-	unsigned long seg_avail;	/* bit: seg * 4 + field */
+	struct vmx_segment { u64 base; u32 limit, ar; u16 selector; } seg[NR_SEGS];
+	unsigned long seg_avail;	/* bits: by segment and field, see state.c */
 
 	/* host state that VM exits don't restore; hw_prepare() to hw_put() */
 	bool host_saved;
 	u16 host_fs_sel, host_gs_sel, host_ldt_sel, host_ds_sel, host_es_sel;
-	u64 host_fs_base, host_gs_base, host_kernel_gs_base;
+	u64 host_fs_base, host_kernel_gs_base;
 	u64 vmcs_fs_base, vmcs_gs_base;	/* HOST_FS_BASE and HOST_GS_BASE as last written */
 	u16 vmcs_fs_sel, vmcs_gs_sel;
 	u64 kernel_gs_base;		/* the guest's, while it isn't loaded */
 
 	u64 user_msr[NR_USER_MSRS];	/* the guest's */
-	unsigned long user_msr_used;	/* those it has ever set: only they are loaded */
+	unsigned long user_msr_used;	/* those that its instructions can see: only they are loaded */
+	u64 cstar;
 	bool user_msrs_loaded;
 
 	bool l1d_flush;			/* something ran since the last entry that may leave secrets */
@@ -109,7 +114,8 @@ DECLARE_PER_CPU(struct vmx_vcpu *, current_vmcs);
 
 struct vmcs *vmcs_alloc(int node, gfp_t gfp);
 void vmcs_free(struct vmcs *vmcs);
-void vmcs_load(struct vmx_vcpu *vmx, int cpu);	/* preemption off: makes it current */
+void vmcs_clear_new(struct vmcs *vmcs);		/* before its first VMPTRLD */
+bool vmcs_load(struct vmx_vcpu *vmx, int cpu);	/* preemption off: makes it current */
 void vmcs_clear(struct vmx_vcpu *vmx);		/* from any CPU; may sleep */
 int vpid_alloc(void);				/* 0: none left, run without */
 void vpid_free(int vpid);
@@ -148,17 +154,17 @@ extern bool vmx_itlb_multihit;			/* no executable large pages */
 
 /* ---- state.c --------------------------------------------------------------------------------- */
 
-void vmx_setup_vmcs(struct vmx_vcpu *vmx);
-void vmx_update_exception_bitmap(struct vmx_vcpu *vmx);
 void vmx_set_cpu_controls(struct vmx_vcpu *vmx, u32 set, u32 clear);
 void vmx_forget_cached(struct vmx_vcpu *vmx);	/* after an exit: all but what is always saved */
-u64 vmx_eptp(hpa_t root);
+void vmx_load_pdptrs(struct vmx_vcpu *vmx, const u64 pdptr[4]);
+/* Bits of CR0 and CR4 that the guest changes without an exit. */
+u64 vmx_guest_owned_cr0(struct vmx_vcpu *vmx);
+u64 vmx_guest_owned_cr4(struct vmx_vcpu *vmx);
 
 /* ---- run.c ----------------------------------------------------------------------------------- */
 
 void vmx_save_host(struct vmx_vcpu *vmx);
 void vmx_restore_host(struct vmx_vcpu *vmx);
-void vmx_enable_irq_window(struct vmx_vcpu *vmx);
 
 static inline u64 vmx_exit_qual(struct vmx_vcpu *vmx)
 {
@@ -180,7 +186,6 @@ static inline u32 vmx_intr_info(struct vmx_vcpu *vmx)
 
 /* ---- exit.c ---------------------------------------------------------------------------------- */
 
-int vmx_handle_exit(struct vmx_vcpu *vmx);
 /* With interrupts still off: 1 = handled, and the guest may go on at once. */
 int vmx_handle_exit_fast(struct vmx_vcpu *vmx);
 /* What must happen before interrupts are enabled again: NMI, #MC. */

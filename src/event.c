@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exceptions, NMIs and interrupts on their way into the guest.
+ *
+ * "Pending": to be injected when it may be. "Injected": given to the CPU with an entry; if the exit
+ * says that the delivery didn't finish, it stays so and is given again. What the next entry injects
+ * is decided once, in events_prepare(), just before it.
+ */
+#include <linux/kernel.h>
+
+#include "minivmm.h"
+
+/* ---- exceptions ------------------------------------------------------------------------------ */
+
+enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT };
+
+/* SDM "Interrupt and Exception Classes", for double faults. */
+static enum exception_class class_of(u8 vector)
+{
+	switch (vector) {
+	case X86_TRAP_PF:
+		return PAGE_FAULT;
+	case X86_TRAP_DE:
+	case X86_TRAP_TS:
+	case X86_TRAP_NP:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return CONTRIBUTORY;
+	default:
+		return BENIGN;
+	}
+}
+
+/* SDM table "Conditions for Generating a Double Fault". */
+static bool makes_double_fault(u8 first, u8 second)
+{
+	enum exception_class a = class_of(first), b = class_of(second);
+
+	return (a == CONTRIBUTORY && b == CONTRIBUTORY) || (a == PAGE_FAULT && b != BENIGN);
+}
+
+static void queue_exception(struct vcpu *vcpu, struct exception new)
+{
+	struct exception *e = &vcpu->exception;
+
+	vcpu_request(vcpu, REQ_EVENT);
+	if (e->pending || e->injected) {
+		if (e->vector == X86_TRAP_DF) {
+			vcpu_note_fault_chain(vcpu, e->vector, new.vector);
+			vcpu_request(vcpu, REQ_TRIPLE_FAULT);
+			return;
+		}
+		if (makes_double_fault(e->vector, new.vector)) {
+			vcpu_note_fault_chain(vcpu, e->vector, new.vector);
+			new = (struct exception){ .vector = X86_TRAP_DF, .has_error_code = true };
+		}
+		/* else: serially; the first will happen again when its instruction is repeated */
+	}
+	new.pending = true;
+	*e = new;
+}
+
+void inject_exception(struct vcpu *vcpu, u8 vector)
+{
+	queue_exception(vcpu, (struct exception){ .vector = vector });
+}
+
+void inject_exception_error(struct vcpu *vcpu, u8 vector, u32 error_code)
+{
+	queue_exception(vcpu, (struct exception){
+		.vector = vector, .has_error_code = true, .error_code = error_code,
+	});
+}
+
+void inject_gp(struct vcpu *vcpu, u32 error_code)
+{
+	inject_exception_error(vcpu, X86_TRAP_GP, error_code);
+}
+
+void inject_page_fault(struct vcpu *vcpu, gva_t cr2, u32 error_code)
+{
+	queue_exception(vcpu, (struct exception){
+		.vector = X86_TRAP_PF, .has_error_code = true, .error_code = error_code, .cr2 = cr2,
+	});
+}
+
+/* A pending NMI and one more: SDM "Handling Multiple NMIs". */
+void inject_nmi(struct vcpu *vcpu)
+{
+	atomic_inc(&vcpu->nmi_queued);
+	vcpu_request(vcpu, REQ_EVENT);
+	vcpu_kick(vcpu);
+}
+
+static void collect_nmis(struct vcpu *vcpu)
+{
+	int queued = atomic_xchg(&vcpu->nmi_queued, 0);
+	int limit = vcpu->nmi.injected || hw_nmi_masked(vcpu) ? 1 : 2;
+
+	vcpu->nmi.pending = min(vcpu->nmi.pending + queued, limit);
+}
+
+bool event_nmi_pending(struct vcpu *vcpu)
+{
+	return vcpu->nmi.pending || atomic_read(&vcpu->nmi_queued);
+}
+
+/* ---- just before an entry -------------------------------------------------------------------- */
+
+/* Faults are delivered with RF set in the saved flags, so that a breakpoint doesn't hit again. */
+static bool is_fault(u8 vector)
+{
+	return vector != X86_TRAP_DB && vector != X86_TRAP_BP && vector != X86_TRAP_OF &&
+	       vector != X86_TRAP_DF && vector != X86_TRAP_MC && vector != X86_TRAP_NMI;
+}
+
+static void start_exception(struct vcpu *vcpu)
+{
+	struct exception *e = &vcpu->exception;
+
+	e->pending = false;
+	e->injected = true;
+	if (e->vector == X86_TRAP_PF)
+		vcpu->cr2 = e->cr2;
+	if (e->vector == X86_TRAP_DB) {		/* delivery clears DR7.GD */
+		vcpu->dr7 &= ~BIT_ULL(13);
+		hw_set_dr7(vcpu, vcpu->dr7);
+	}
+	if (is_fault(e->vector))
+		hw_set_rflags(vcpu, vcpu_rflags(vcpu) | X86_EFLAGS_RF);
+	hw_inject_exception(vcpu);
+}
+
+/* Given again, because the last exit interrupted its delivery. */
+static bool inject_again(struct vcpu *vcpu)
+{
+	if (vcpu->exception.injected)
+		hw_inject_exception(vcpu);
+	else if (vcpu->nmi.injected)
+		hw_inject_nmi(vcpu);
+	else if (vcpu->interrupt.injected)
+		hw_inject_interrupt(vcpu);
+	else
+		return false;
+	return true;
+}
+
+static bool interrupt_pending(struct vcpu *vcpu)
+{
+	return vcpu->lapic ? irq_pending(vcpu) : vcpu->pending_irq >= 0;
+}
+
+static void start_interrupt(struct vcpu *vcpu)
+{
+	int vector = vcpu->lapic ? irq_acknowledge(vcpu) : vcpu->pending_irq;
+
+	if (vector < 0)
+		return;
+	vcpu->pending_irq = -1;
+	vcpu->interrupt.injected = true;
+	vcpu->interrupt.soft = false;
+	vcpu->interrupt.vector = vector;
+	hw_inject_interrupt(vcpu);
+}
+
+static bool nmi_allowed(struct vcpu *vcpu)
+{
+	return !hw_nmi_masked(vcpu) && !hw_interrupt_shadow(vcpu);
+}
+
+/**
+ * events_prepare() - decide what the next entry injects, and ask for windows for the rest
+ * @vcpu: the vCPU
+ *
+ * Context: vcpu, interrupts off; the entry follows, or hw_cancel_injection().
+ */
+void events_prepare(struct vcpu *vcpu)
+{
+	bool busy = inject_again(vcpu);
+
+	if (!busy && vcpu->exception.pending) {
+		start_exception(vcpu);
+		busy = true;
+	}
+	collect_nmis(vcpu);
+	if (!busy && vcpu->nmi.pending && nmi_allowed(vcpu)) {
+		vcpu->nmi.pending--;
+		vcpu->nmi.injected = true;
+		hw_inject_nmi(vcpu);
+		busy = true;
+	}
+	if (!busy && interrupt_pending(vcpu) && hw_interrupt_allowed(vcpu)) {
+		start_interrupt(vcpu);
+		busy = true;
+	}
+	if (vcpu->nmi.pending)
+		hw_request_nmi_window(vcpu);
+	if (interrupt_pending(vcpu) || (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window)))
+		hw_request_irq_window(vcpu);
+}
+
+/* Could the guest take one, if the client had one to give? For RUN's ready_for_interrupt_injection. */
+bool event_ready_for_interrupt(struct vcpu *vcpu)
+{
+	return hw_interrupt_allowed(vcpu) && vcpu->pending_irq < 0 && !vcpu->interrupt.injected &&
+	       !vcpu->exception.injected && !vcpu->exception.pending && !vcpu->nmi.injected;
+}

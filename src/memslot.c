@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guest memory: slots of the client's address space, found by guest physical address.
+ *
+ * The array of slots is never changed in place. A change publishes a new one; what readers (under
+ * vm->srcu) may still hold of the old one is freed when none can. Creating a slot needs no waiting: the
+ * old array is kept until the next change that does, or until a few have gathered.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "minivmm.h"
+
+#define MAX_RETIRED	8	/* old arrays of a VM that may wait to be freed */
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+static int find_slot(const struct memslots *slots, gfn_t gfn)
+{
+	int low = 0, high = slots->count;
+
+	while (low < high) {
+		int mid = (low + high) / 2;
+
+		if (slots->slot[mid].base_gfn <= gfn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	/* the last one that begins at or before gfn */
+	if (!low || gfn - slots->slot[low - 1].base_gfn >= slots->slot[low - 1].npages)
+		return -1;
+	return low - 1;
+}
+
+struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn)
+{
+	struct memslots *slots = srcu_dereference(vm->slots, &vm->srcu);
+	int i = find_slot(slots, gfn);
+
+	return i < 0 ? NULL : &slots->slot[i];
+}
+
+struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn)
+{
+	struct memslots *slots = srcu_dereference(vcpu->vm->slots, &vcpu->vm->srcu);
+	int i;
+
+	if (vcpu->last_generation == slots->generation) {
+		struct memslot *slot = &slots->slot[vcpu->last_slot];
+
+		if (gfn - slot->base_gfn < slot->npages)
+			return slot;
+	}
+	i = find_slot(slots, gfn);
+	if (i < 0)
+		return NULL;
+	vcpu->last_slot = i;
+	vcpu->last_generation = slots->generation;
+	return &slots->slot[i];
+}
+
+/* ---- reading and writing ---------------------------------------------------------------------- */
+
+static int copy_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len, bool write)
+{
+	while (len) {
+		unsigned int n = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
+		struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
+		void __user *p;
+
+		if (!slot || (write && (slot->flags & MINIVMM_MEM_READONLY)))
+			return -EFAULT;
+		p = (void __user *)(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa));
+		/* access_ok() was asked for the whole slot when it was made */
+		if (write ? __copy_to_user(p, data, n) : __copy_from_user(data, p, n))
+			return -EFAULT;
+		if (write)
+			mark_page_dirty(slot, gpa_to_gfn(gpa));
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
+{
+	return copy_guest(vcpu, gpa, data, len, false);
+}
+
+int write_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len)
+{
+	return copy_guest(vcpu, gpa, (void *)data, len, true);
+}
+
+void mark_page_dirty(struct memslot *slot, gfn_t gfn)
+{
+	if (slot->dirty_bitmap)
+		set_bit_le(gfn - slot->base_gfn, slot->dirty_bitmap);
+}
+
+/* ---- changing -------------------------------------------------------------------------------- */
+
+static struct memslots *current_slots(struct vm *vm)
+{
+	return rcu_dereference_protected(vm->slots, lockdep_is_held(&vm->slots_lock) ||
+					 !refcount_read(&vm->users));
+}
+
+static void free_retired(struct memslots *slots)
+{
+	struct memslots *retired = slots->retired, *next;
+
+	for (; retired; retired = next) {
+		next = retired->retired;
+		kvfree(retired);
+	}
+	slots->retired = NULL;
+}
+
+static int count_retired(const struct memslots *slots)
+{
+	int n = 0;
+
+	for (slots = slots->retired; slots; slots = slots->retired)
+		n++;
+	return n;
+}
+
+/* Makes new the VM's array. With wait, no reader holds an older one when it returns. */
+static void publish(struct vm *vm, struct memslots *new, bool wait)
+{
+	struct memslots *old = current_slots(vm);
+
+	new->generation = old->generation + 1;
+	new->retired = old;
+	rcu_assign_pointer(vm->slots, new);
+	if (wait || count_retired(new) > MAX_RETIRED) {
+		synchronize_srcu_expedited(&vm->srcu);
+		free_retired(new);
+	}
+}
+
+/* The array without slot without (-1: all), and with slot with (NULL: none) in its place. */
+static struct memslots *copy_slots(const struct memslots *old, int without, const struct memslot *with)
+{
+	struct memslots *new;
+	int i, n = 0;
+
+	new = kvzalloc(struct_size(new, slot, old->count + 1), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	for (i = 0; i < old->count; i++) {
+		if (with && with->base_gfn < old->slot[i].base_gfn) {
+			new->slot[n++] = *with;
+			with = NULL;
+		}
+		if (i != without)
+			new->slot[n++] = old->slot[i];
+	}
+	if (with)
+		new->slot[n++] = *with;
+	new->count = n;
+	return new;
+}
+
+static bool overlaps(const struct memslots *slots, int except, gfn_t base, unsigned long npages)
+{
+	int i;
+
+	for (i = 0; i < slots->count; i++) {
+		const struct memslot *s = &slots->slot[i];
+
+		if (i != except && base < s->base_gfn + s->npages && s->base_gfn < base + npages)
+			return true;
+	}
+	return false;
+}
+
+static int find_id(const struct memslots *slots, u16 id)
+{
+	int i;
+
+	for (i = 0; i < slots->count; i++)
+		if (slots->slot[i].id == id)
+			return i;
+	return -1;
+}
+
+static int alloc_dirty_bitmap(struct memslot *slot)
+{
+	slot->dirty_bitmap = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long), GFP_KERNEL_ACCOUNT);
+	return slot->dirty_bitmap ? 0 : -ENOMEM;
+}
+
+/* Deleting and moving: nobody uses the old slot, and nothing maps it, when this returns. */
+static int replace_slot(struct vm *vm, int index, const struct memslot *with)
+{
+	struct memslots *old = current_slots(vm);
+	struct memslot gone = old->slot[index];
+	struct memslots *new = copy_slots(old, index, with);
+
+	if (!new)
+		return -ENOMEM;
+	publish(vm, new, true);
+	mmu_zap_range(vm, gone.base_gfn, gone.base_gfn + gone.npages);
+	if (!with || with->dirty_bitmap != gone.dirty_bitmap)
+		kvfree(gone.dirty_bitmap);
+	return 0;
+}
+
+static int create_slot(struct vm *vm, struct memslot *slot)
+{
+	struct memslots *new;
+
+	if ((slot->flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(slot))
+		return -ENOMEM;
+	new = copy_slots(current_slots(vm), -1, slot);
+	if (!new) {
+		kvfree(slot->dirty_bitmap);
+		return -ENOMEM;
+	}
+	publish(vm, new, false);
+	return 0;
+}
+
+static int set_slot_flags(struct vm *vm, int index, u32 flags)
+{
+	struct memslot slot = current_slots(vm)->slot[index];
+	struct memslots *new;
+	unsigned long *old_bitmap = slot.dirty_bitmap;
+
+	slot.flags = flags;
+	slot.dirty_bitmap = NULL;
+	if ((flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(&slot))
+		return -ENOMEM;
+	new = copy_slots(current_slots(vm), index, &slot);
+	if (!new) {
+		kvfree(slot.dirty_bitmap);
+		return -ENOMEM;
+	}
+	publish(vm, new, true);
+	kvfree(old_bitmap);
+	if (slot.dirty_bitmap)
+		mmu_write_protect(vm, slot.base_gfn, slot.base_gfn + slot.npages);
+	return 0;
+}
+
+static int change_slot(struct vm *vm, int index, struct memslot *want)
+{
+	const struct memslot *old = &current_slots(vm)->slot[index];
+
+	if (want->hva != old->hva || want->npages != old->npages ||
+	    ((want->flags ^ old->flags) & MINIVMM_MEM_READONLY))
+		return -EINVAL;
+	if (want->base_gfn == old->base_gfn)
+		return want->flags == old->flags ? 0 : set_slot_flags(vm, index, want->flags);
+	if (overlaps(current_slots(vm), index, want->base_gfn, want->npages))
+		return -EEXIST;
+	/* a moved slot keeps its log if it goes on being logged */
+	want->dirty_bitmap = old->dirty_bitmap;
+	if (!(want->flags & MINIVMM_MEM_LOG_DIRTY_PAGES))
+		want->dirty_bitmap = NULL;
+	else if (!want->dirty_bitmap && alloc_dirty_bitmap(want))
+		return -ENOMEM;
+	return replace_slot(vm, index, want);
+}
+
+static int check_region(const struct minivmm_userspace_memory_region *mem)
+{
+	u64 limit = BIT_ULL(min_t(int, boot_cpu_data.x86_phys_bits, 48));
+
+	if (mem->flags & ~(MINIVMM_MEM_LOG_DIRTY_PAGES | MINIVMM_MEM_READONLY))
+		return -EINVAL;
+	if (mem->slot >= MAX_MEMSLOTS)
+		return -EINVAL;
+	if (!PAGE_ALIGNED(mem->memory_size) || !PAGE_ALIGNED(mem->guest_phys_addr) ||
+	    !PAGE_ALIGNED(mem->userspace_addr))
+		return -EINVAL;
+	if (mem->memory_size >> PAGE_SHIFT > MAX_SLOT_PAGES ||
+	    mem->guest_phys_addr + mem->memory_size < mem->guest_phys_addr)
+		return -EINVAL;
+	if (mem->memory_size && mem->guest_phys_addr + mem->memory_size > limit)
+		return -EINVAL;
+	if (!access_ok((void __user *)(unsigned long)mem->userspace_addr, mem->memory_size))
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * set_memory_region() - SET_USER_MEMORY_REGION
+ * @vm: the VM; slots_lock is taken
+ * @mem: what the client wants; memory_size 0 deletes
+ *
+ * Context: may sleep; vCPUs may be running.
+ * Return: 0; -EINVAL: unaligned, out of range, unknown flags, no such slot to delete, or a change
+ * that isn't a move or of the log flag; -EEXIST: overlaps another slot; -ENOMEM. Nothing is changed
+ * unless it returns 0.
+ */
+int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_region *mem)
+{
+	struct memslot slot = {
+		.base_gfn = gpa_to_gfn(mem->guest_phys_addr),
+		.npages = mem->memory_size >> PAGE_SHIFT,
+		.hva = mem->userspace_addr, .flags = mem->flags, .id = mem->slot,
+	};
+	struct memslots *slots;
+	int index, r;
+
+	r = check_region(mem);
+	if (r)
+		return r;
+	mutex_lock(&vm->slots_lock);
+	slots = current_slots(vm);
+	index = find_id(slots, slot.id);
+	if (!slot.npages)
+		r = index < 0 ? -EINVAL : replace_slot(vm, index, NULL);
+	else if (index >= 0)
+		r = change_slot(vm, index, &slot);
+	else if (overlaps(slots, -1, slot.base_gfn, slot.npages))
+		r = -EEXIST;
+	else
+		r = create_slot(vm, &slot);
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}
+
+int memslots_create(struct vm *vm)
+{
+	struct memslots *slots = kvzalloc(sizeof(*slots), GFP_KERNEL_ACCOUNT);
+
+	if (!slots)
+		return -ENOMEM;
+	slots->generation = 1;
+	rcu_assign_pointer(vm->slots, slots);
+	return 0;
+}
+
+/* The last user of the VM has gone. */
+void memslots_destroy(struct vm *vm)
+{
+	struct memslots *slots = rcu_dereference_protected(vm->slots, true);
+	int i;
+
+	if (!slots)
+		return;
+	for (i = 0; i < slots->count; i++)
+		kvfree(slots->slot[i].dirty_bitmap);
+	free_retired(slots);
+	kvfree(slots);
+}

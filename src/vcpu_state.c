@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A vCPU's state as its client reads and writes it. All in vcpu context: the mutex held, loaded. */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/fpu/api.h>
+#include <asm/msr-index.h>
+
+#include "compat.h"
+#include "minivmm.h"
+
+/* ---- general registers ------------------------------------------------------------------------- */
+
+static void get_regs(struct vcpu *vcpu, struct minivmm_regs *regs)
+{
+	u64 *r = vcpu->r;
+
+	*regs = (struct minivmm_regs){
+		.rax = r[R_RAX], .rbx = r[R_RBX], .rcx = r[R_RCX], .rdx = r[R_RDX],
+		.rsi = r[R_RSI], .rdi = r[R_RDI], .rbp = r[R_RBP],
+		.r8 = r[R_R8], .r9 = r[R_R9], .r10 = r[R_R10], .r11 = r[R_R11],
+		.r12 = r[R_R12], .r13 = r[R_R13], .r14 = r[R_R14], .r15 = r[R_R15],
+		.rsp = reg_read(vcpu, R_RSP), .rip = reg_read(vcpu, R_RIP),
+		.rflags = vcpu_rflags(vcpu),
+	};
+}
+
+static void set_regs(struct vcpu *vcpu, const struct minivmm_regs *regs)
+{
+	u64 *r = vcpu->r;
+
+	r[R_RAX] = regs->rax;
+	r[R_RBX] = regs->rbx;
+	r[R_RCX] = regs->rcx;
+	r[R_RDX] = regs->rdx;
+	r[R_RSI] = regs->rsi;
+	r[R_RDI] = regs->rdi;
+	r[R_RBP] = regs->rbp;
+	r[R_R8] = regs->r8;
+	r[R_R9] = regs->r9;
+	r[R_R10] = regs->r10;
+	r[R_R11] = regs->r11;
+	r[R_R12] = regs->r12;
+	r[R_R13] = regs->r13;
+	r[R_R14] = regs->r14;
+	r[R_R15] = regs->r15;
+	reg_write(vcpu, R_RSP, regs->rsp);
+	reg_write(vcpu, R_RIP, regs->rip);
+	hw_set_rflags(vcpu, regs->rflags);
+	/* as under KVM: an exception that was queued for the old state is void */
+	vcpu->exception.pending = false;
+	vcpu_request(vcpu, REQ_EVENT);
+}
+
+/* ---- special registers ------------------------------------------------------------------------- */
+
+static void get_sregs(struct vcpu *vcpu, struct minivmm_sregs *s)
+{
+	memset(s, 0, sizeof(*s));
+	hw_get_segment(vcpu, &s->cs, SEG_CS);
+	hw_get_segment(vcpu, &s->ds, SEG_DS);
+	hw_get_segment(vcpu, &s->es, SEG_ES);
+	hw_get_segment(vcpu, &s->fs, SEG_FS);
+	hw_get_segment(vcpu, &s->gs, SEG_GS);
+	hw_get_segment(vcpu, &s->ss, SEG_SS);
+	hw_get_segment(vcpu, &s->tr, SEG_TR);
+	hw_get_segment(vcpu, &s->ldt, SEG_LDTR);
+	hw_get_dt(vcpu, &s->idt, &s->gdt);
+	s->cr0 = vcpu_cr0(vcpu);
+	s->cr2 = vcpu->cr2;
+	s->cr3 = vcpu_cr3(vcpu);
+	s->cr4 = vcpu_cr4(vcpu);
+	s->cr8 = get_cr8(vcpu);
+	s->efer = vcpu->efer;
+	s->apic_base = vcpu->apic_base;
+	if (vcpu->interrupt.injected && !vcpu->interrupt.soft)
+		set_bit(vcpu->interrupt.vector, (unsigned long *)s->interrupt_bitmap);
+	else if (vcpu->pending_irq >= 0)
+		set_bit(vcpu->pending_irq, (unsigned long *)s->interrupt_bitmap);
+}
+
+/* States that no CPU can be in: SDM "Checks on Guest Control Registers" where KVM makes them, too. */
+static bool sregs_valid(struct vcpu *vcpu, const struct minivmm_sregs *s)
+{
+	if ((s->efer & EFER_LME) && (s->cr0 & X86_CR0_PG)) {
+		if (!(s->cr4 & X86_CR4_PAE) || !(s->efer & EFER_LMA))
+			return false;
+		if (s->cr3 & ~GENMASK_ULL(vcpu->maxphyaddr - 1, 0))
+			return false;
+	} else if ((s->efer & EFER_LMA) || s->cs.l) {
+		return false;
+	}
+	return !(s->cr4 & vcpu->cr4_reserved) && !(s->efer & vcpu->efer_reserved);
+}
+
+static bool at_reset_vector(struct vcpu *vcpu, const struct minivmm_sregs *s)
+{
+	return vcpu->id == 0 && reg_read(vcpu, R_RIP) == 0xfff0 && s->cs.selector == 0xf000 &&
+	       s->cs.base == 0xffff0000 && !(s->cr0 & X86_CR0_PE);
+}
+
+static void set_control_registers(struct vcpu *vcpu, const struct minivmm_sregs *s)
+{
+	vcpu->cr2 = s->cr2;
+	hw_set_cr3(vcpu, s->cr3);
+	set_cr8(vcpu, s->cr8 & 15);
+	hw_set_efer(vcpu, s->efer);
+	hw_set_cr0(vcpu, s->cr0);
+	hw_set_cr4(vcpu, s->cr4);
+	if ((s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA))
+		load_pdptrs(vcpu, s->cr3);
+}
+
+static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
+{
+	int irq;
+
+	if (!sregs_valid(vcpu, s))
+		return -EINVAL;
+	if (vcpu->lapic ? lapic_set_base(vcpu, s->apic_base, true) : 0)
+		return -EINVAL;
+	vcpu->apic_base = s->apic_base;
+
+	hw_set_dt(vcpu, &s->idt, &s->gdt);
+	set_control_registers(vcpu, s);
+	hw_set_segment(vcpu, &s->cs, SEG_CS);
+	hw_set_segment(vcpu, &s->ds, SEG_DS);
+	hw_set_segment(vcpu, &s->es, SEG_ES);
+	hw_set_segment(vcpu, &s->fs, SEG_FS);
+	hw_set_segment(vcpu, &s->gs, SEG_GS);
+	hw_set_segment(vcpu, &s->ss, SEG_SS);
+	hw_set_segment(vcpu, &s->tr, SEG_TR);
+	hw_set_segment(vcpu, &s->ldt, SEG_LDTR);
+
+	if (at_reset_vector(vcpu, s))
+		vcpu->mp_state = MP_RUNNABLE;
+	irq = find_first_bit((const unsigned long *)s->interrupt_bitmap, MINIVMM_NR_INTERRUPTS);
+	if (irq < MINIVMM_NR_INTERRUPTS)
+		vcpu->pending_irq = irq;
+	hw_flush_guest_tlb(vcpu);
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}
+
+/* ---- FPU --------------------------------------------------------------------------------------- */
+
+/* Through the kernel's copy, which knows what a state component left at its reset value looks like. */
+static int get_fpu(struct vcpu *vcpu, struct minivmm_fpu *fpu)
+{
+	struct xregs_state *x = kzalloc(PAGE_SIZE, GFP_KERNEL);
+
+	if (!x)
+		return -ENOMEM;
+	compat_copy_guest_fpu(&vcpu->fpu, x, PAGE_SIZE);
+	memset(fpu, 0, sizeof(*fpu));
+	memcpy(fpu->fpr, x->i387.st_space, sizeof(fpu->fpr));
+	memcpy(fpu->xmm, x->i387.xmm_space, sizeof(fpu->xmm));
+	fpu->fcw = x->i387.cwd;
+	fpu->fsw = x->i387.swd;
+	fpu->ftwx = x->i387.twd;
+	fpu->last_opcode = x->i387.fop;
+	fpu->last_ip = x->i387.rip;
+	fpu->last_dp = x->i387.rdp;
+	kfree(x);
+	return 0;
+}
+
+/* MXCSR is left alone, as KVM does: clients that build this structure from nothing have 0 in it. */
+static void set_fpu(struct vcpu *vcpu, const struct minivmm_fpu *fpu)
+{
+	struct fxregs_state *fx = &vcpu->fpu.fpstate->regs.fxsave;
+
+	memcpy(fx->st_space, fpu->fpr, sizeof(fpu->fpr));
+	memcpy(fx->xmm_space, fpu->xmm, sizeof(fpu->xmm));
+	fx->cwd = fpu->fcw;
+	fx->swd = fpu->fsw;
+	fx->twd = fpu->ftwx;
+	fx->fop = fpu->last_opcode;
+	fx->rip = fpu->last_ip;
+	fx->rdp = fpu->last_dp;
+	if (boot_cpu_has(X86_FEATURE_XSAVE))
+		vcpu->fpu.fpstate->regs.xsave.header.xfeatures |= XFEATURE_MASK_FPSSE;
+}
+
+/* ---- MSRs, CPUID ------------------------------------------------------------------------------- */
+
+static int access_msrs(struct vcpu *vcpu, struct minivmm_msr_entry *entries, u32 n, bool set)
+{
+	u32 i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		struct minivmm_msr_entry *e = &entries[i];
+
+		r = set ? msr_set(vcpu, e->index, e->data, true) :
+			  msr_get(vcpu, e->index, &e->data, true);
+		if (r)
+			break;
+	}
+	return i;
+}
+
+/* GET_MSRS, SET_MSRS: how many were done; the first that can't be ends the list. */
+static long do_msrs(struct vcpu *vcpu, struct minivmm_msrs __user *arg, bool set)
+{
+	struct minivmm_msr_entry *entries;
+	struct minivmm_msrs head;
+	size_t size;
+	long n;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs >= MAX_MSRS)
+		return -E2BIG;
+	size = array_size(head.nmsrs, sizeof(*entries));
+	entries = memdup_user(arg->entries, size);
+	if (IS_ERR(entries))
+		return PTR_ERR(entries);
+	n = access_msrs(vcpu, entries, head.nmsrs, set);
+	if (!set && copy_to_user(arg->entries, entries, size))
+		n = -EFAULT;
+	kfree(entries);
+	return n;
+}
+
+static long do_set_cpuid2(struct vcpu *vcpu, const struct minivmm_cpuid2 __user *arg)
+{
+	struct minivmm_cpuid2 head;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	return cpuid_set(vcpu, &head, arg->entries);
+}
+
+static long do_get_cpuid2(struct vcpu *vcpu, struct minivmm_cpuid2 __user *arg)
+{
+	struct minivmm_cpuid2 head;
+	long r;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	r = cpuid_get(vcpu, &head, arg->entries);
+	if (!r && copy_to_user(arg, &head, sizeof(head)))
+		return -EFAULT;
+	return r;
+}
+
+/* ---- events ------------------------------------------------------------------------------------ */
+
+static long do_interrupt(struct vcpu *vcpu, const void __user *arg)
+{
+	struct minivmm_interrupt irq;
+
+	if (copy_from_user(&irq, arg, sizeof(irq)))
+		return -EFAULT;
+	if (irq.irq >= MINIVMM_NR_INTERRUPTS)
+		return -EINVAL;
+	if (vcpu->lapic)
+		return -ENXIO;
+	vcpu->pending_irq = irq.irq;
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}
+
+/* ---- dispatch ---------------------------------------------------------------------------------- */
+
+union vcpu_arg {
+	struct minivmm_regs regs;
+	struct minivmm_sregs sregs;
+	struct minivmm_fpu fpu;
+};
+
+/* Those that pass one structure of fixed size, by what their number says about it. */
+static long struct_ioctl(struct vcpu *vcpu, unsigned int ioctl, union vcpu_arg *a)
+{
+	switch (ioctl) {
+	case MINIVMM_GET_REGS:
+		get_regs(vcpu, &a->regs);
+		return 0;
+	case MINIVMM_SET_REGS:
+		set_regs(vcpu, &a->regs);
+		return 0;
+	case MINIVMM_GET_SREGS:
+		get_sregs(vcpu, &a->sregs);
+		return 0;
+	case MINIVMM_SET_SREGS:
+		return set_sregs(vcpu, &a->sregs);
+	case MINIVMM_GET_FPU:
+		return get_fpu(vcpu, &a->fpu);
+	default:
+		set_fpu(vcpu, &a->fpu);
+		return 0;
+	}
+}
+
+static long do_struct_ioctl(struct vcpu *vcpu, unsigned int ioctl, void __user *arg)
+{
+	union vcpu_arg *a = kmalloc(sizeof(*a), GFP_KERNEL);
+	long r = 0;
+
+	if (!a)
+		return -ENOMEM;
+	if ((_IOC_DIR(ioctl) & _IOC_WRITE) && copy_from_user(a, arg, _IOC_SIZE(ioctl)))
+		r = -EFAULT;
+	if (!r)
+		r = struct_ioctl(vcpu, ioctl, a);
+	if (!r && (_IOC_DIR(ioctl) & _IOC_READ) && copy_to_user(arg, a, _IOC_SIZE(ioctl)))
+		r = -EFAULT;
+	kfree(a);
+	return r;
+}
+
+long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
+{
+	void __user *p = (void __user *)arg;
+
+	switch (ioctl) {
+	case MINIVMM_GET_REGS:
+	case MINIVMM_SET_REGS:
+	case MINIVMM_GET_SREGS:
+	case MINIVMM_SET_SREGS:
+	case MINIVMM_GET_FPU:
+	case MINIVMM_SET_FPU:
+		return do_struct_ioctl(vcpu, ioctl, p);
+	case MINIVMM_GET_MSRS:
+		return do_msrs(vcpu, p, false);
+	case MINIVMM_SET_MSRS:
+		return do_msrs(vcpu, p, true);
+	case MINIVMM_SET_CPUID2:
+		return do_set_cpuid2(vcpu, p);
+	case MINIVMM_GET_CPUID2:
+		return do_get_cpuid2(vcpu, p);
+	case MINIVMM_INTERRUPT:
+		return do_interrupt(vcpu, p);
+	case MINIVMM_NMI:
+		inject_nmi(vcpu);
+		return 0;
+	case MINIVMM_GET_TSC_KHZ:
+		return tsc_khz;
+	}
+	return -EINVAL;
+}
