@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Random images and random accesses, the same in each run: FUZZ_ROUNDS=N makes it longer, FUZZ_SEED=N
+ * another one. What is looked for is what the sanitizers find.
+ */
+#include <stdio.h>
+
+#include "console.h"
+#include "layout.h"
+#include "vmrun_env.h"
+#include "vmrun_images.h"
+#include "walk.h"
+
+#define ROUNDS		20000
+#define MEM_SIZE	(32ULL << 20)
+
+static uint64_t seed = 0x9e3779b97f4a7c15, rounds = ROUNDS, loaded;
+
+static uint64_t rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static uint64_t below(uint64_t n)
+{
+	return rnd() % n;
+}
+
+/* Values where arithmetic goes wrong, and any others. */
+static uint64_t nasty(void)
+{
+	static const uint64_t values[] = {
+		0, 1, 2, 0x7f, 0x80, 0xff, 0xfff, 0x1000, 0x7fff, 0xffff, 0x10000, 0xfffff, 0x100000,
+		0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff,
+		0x8000000000000000, 0xffffffffffffffff, MEM_SIZE, MEM_SIZE - 1, MEM_SIZE + 1,
+	};
+	uint64_t v = below(3) ? values[below(sizeof(values) / sizeof(values[0]))] : rnd();
+
+	return below(4) ? v : v + below(17) - 8;
+}
+
+static void mutate(uint8_t *bytes, size_t size, size_t interesting)
+{
+	uint64_t n = 1 + below(6);
+
+	while (n--) {
+		size_t width = 1ULL << below(4), at = below(below(4) ? interesting : size);
+		uint64_t value = nasty();
+
+		if (at + width > size)
+			width = size - at;
+		memcpy(bytes + at, &value, width);
+	}
+}
+
+static void load_mutated(struct guest_mem *mem, const void *good, size_t size, size_t interesting)
+{
+	uint8_t *bytes = malloc(size), disk[100] = { 0 };
+	struct image initrd = { .data = disk, .size = 1 + below(100), .name = "disk" };
+	struct boot boot = { .initrd = below(2) ? &initrd : NULL };
+	struct entry entry;
+	struct error err;
+
+	memcpy(bytes, good, size);
+	mutate(bytes, size, interesting);
+	if (!below(8)) {
+		boot.flat.forced = true;
+		boot.flat.mode = below(3);
+		boot.flat.addr_given = below(2);
+		boot.flat.addr = nasty();
+	}
+	if (load_bytes(mem, bytes, below(4) ? size : below(size), &boot, &entry, &err)) {
+		assert_true(err.text[0]);
+	} else {
+		assert_non_null(mem_at(mem, entry.ip, 1));
+		loaded++;
+	}
+	free(bytes);
+}
+
+static void images(void **state)
+{
+	uint8_t bz[BZIMAGE_SIZE], rom[0x10000] = { 0 };
+	struct guest_mem mem;
+	struct elf_image elf;
+	struct error err;
+	uint64_t i;
+
+	(void)state;
+	make_bzimage(bz);
+	make_elf(&elf);
+	memcpy(rom + sizeof(rom) - 16, "\xea\x5b\xe0\x00\xf0", 5);
+	rom[510] = 0x55;
+	rom[511] = 0xaa;
+	assert_int_equal(mem_create(&mem, MEM_SIZE, &err), 0);
+	for (i = 0; i < rounds; i++) {
+		load_mutated(&mem, bz, sizeof(bz), 0x270);
+		load_mutated(&mem, &elf, sizeof(elf), offsetof(struct elf_image, text));
+		if (!(i % 16))
+			load_mutated(&mem, rom, below(2) ? sizeof(rom) : 512, 512);
+	}
+	mem_destroy(&mem);
+	assert_true(loaded > rounds / 10);	/* else it all fails too early to find anything */
+}
+
+/* Mostly at devices, and around their edges. */
+static uint16_t some_port(void)
+{
+	static const uint16_t ports[] = { 0x3f8, 0x60, 0x64, 0x70, 0x92, 0xe9, 0x501, 0xcf8, 0x80 };
+
+	if (!below(4))
+		return rnd();
+	return ports[below(sizeof(ports) / sizeof(ports[0]))] + below(10) - 1;
+}
+
+static void devices(void **state)
+{
+	struct fake *f = *state;
+	uint64_t i;
+
+	for (i = 0; i < rounds * 20; i++) {
+		unsigned int len = 1 << below(4);
+		uint64_t value = nasty();
+		uint8_t data[8];
+
+		memcpy(data, &value, 8);
+		if (below(16))
+			bus_do(&f->ports, some_port(), data, len > 4 ? 4 : len, below(2));
+		else
+			bus_do(&f->mmio, nasty(), data, len, below(2));
+		if (!below(64)) {
+			f->in_pos = f->in_len = 0;
+			fake_input(f, "some input, longer than a FIFO");
+		}
+	}
+	assert_in_range(f->stop_code, 0, 99);
+}
+
+static void quit(struct console_owner *o)
+{
+	(void)o;
+}
+
+static void command(struct console_owner *o, const char *line, FILE *out)
+{
+	(void)o;
+	fprintf(out, "%s\n", line);
+}
+
+static void lost(struct console_owner *o, const char *why)
+{
+	(void)o;
+	fail_msg("output lost: %s", why);
+}
+
+static void keys(void **state)
+{
+	struct console_owner owner = { quit, command, lost };
+	static const char interesting[] = "\x01\x01" "cxah\r\n\x7f\x15qi";
+	struct console c;
+	struct error err;
+	struct loop loop;
+	FILE *null = fopen("/dev/null", "w");
+	uint8_t key, got[64];
+	uint64_t i;
+
+	(void)state;
+	assert_int_equal(loop_create(&loop, &err), 0);
+	assert_int_equal(console_create(&c, 0, fileno(null), &owner, &loop, &err), 0);
+	c.tty = true;
+	for (i = 0; i < rounds * 5; i++) {
+		key = below(2) ? (uint8_t)interesting[below(sizeof(interesting))] : rnd();
+		console_input(&c, &key, 1);
+		if (!below(100))
+			c.chr.read(&c.chr, got, below(sizeof(got)));
+	}
+	console_destroy(&c);
+	loop_destroy(&loop);
+	fclose(null);
+}
+
+static void page_tables(void **state)
+{
+	struct guest_mem mem;
+	struct error err;
+	uint64_t i, gpa, *words;
+
+	(void)state;
+	assert_int_equal(mem_create(&mem, MEM_MIN, &err), 0);
+	words = mem_at(&mem, 0, MEM_MIN);
+	for (i = 0; i < MEM_MIN / 8; i++)
+		words[i] = below(4) ? (rnd() & 0x1ff8f) | 1 : nasty();
+	for (i = 0; i < rounds * 5; i++) {
+		struct minivmm_sregs s = {
+			.cr0 = below(8) ? 0x80000001 : 1, .cr3 = below(2) ? rnd() & 0xfffff : nasty(),
+			.cr4 = rnd(), .efer = rnd(),
+		};
+		uint8_t buf[16];
+
+		walk(&mem, &s, nasty(), &gpa);
+		walk_read(&mem, &s, nasty(), buf, sizeof(buf));
+	}
+	mem_destroy(&mem);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(images),
+		machine_test(devices),
+		cmocka_unit_test(keys),
+		cmocka_unit_test(page_tables),
+	};
+
+	if (getenv("FUZZ_ROUNDS"))
+		rounds = strtoull(getenv("FUZZ_ROUNDS"), NULL, 0);
+	if (getenv("FUZZ_SEED"))
+		seed = strtoull(getenv("FUZZ_SEED"), NULL, 0) | 1;
+	return cmocka_run_group_tests_name("vmrun fuzz", tests, NULL, NULL);
+}
