@@ -8,7 +8,7 @@
  *	ICR, MSI             lapic.c    so does a write to the ICR
  *	  irq_deliver()      deliver.c  the local APICs that a message is for
  *	LVT entries          lapic.c    and what a local APIC makes of its own: timer.c, errors
- *	  IRR, then irq_pending() and irq_acknowledge() by the vCPU itself, on its way into the guest
+ *	  IRR, then irq_pending() and irq_acknowledge() by the vCPU, on its way into the guest
  *
  * Locks. pic->lock and ioapic->lock are raw and taken with interrupts off: IRQ_LINE takes them from
  * any thread, port and MMIO accesses from vCPUs, the PIT's timer in hard interrupt context. Neither
@@ -32,7 +32,7 @@
 /* A guest that asks for ticks more often gets them this often: the host must live. KVM's limit. */
 #define MIN_TIMER_PERIOD_NS	200000
 
-/* ---- messages to local APICs: deliver.c -------------------------------------------------------- */
+/* ---- messages to local APICs: deliver.c ------------------------------------------------------ */
 
 enum delivery_mode {	/* the encoding in ICR, LVT entries, redirection entries and MSI data */
 	DM_FIXED = 0,
@@ -133,7 +133,8 @@ enum lapic_event { EVENT_INIT, EVENT_SIPI };	/* bits of lapic->events */
 struct lapic_timer {
 	struct hrtimer hrtimer;
 	atomic_t pending;	/* set by the hrtimer; the vCPU makes an interrupt of it */
-	u32 mode;		/* TIMER_*; this and interval only change while the hrtimer is stopped */
+	/* these two only change while the hrtimer is stopped: its callback reads them */
+	u32 mode;		/* TIMER_* */
 	u64 interval;		/* ns between a periodic timer's interrupts */
 	u64 start;		/* when the count was last at its initial value: ns, monotonic */
 	u64 period;		/* ns from the initial count to 0; 0 = stopped */
@@ -243,7 +244,7 @@ struct i8259 {
 	u8 elcr, elcr_mask;	/* 1 = level-triggered; which bits can be */
 	u8 lines;		/* the inputs' levels */
 	u8 base;		/* vector of input 0 */
-	u8 first;		/* the input with the highest priority; the next ones follow, mod 8 */
+	u8 first;		/* the input with the highest priority; the next follow, mod 8 */
 	u8 icw;			/* the initialisation word that comes next, 0 = initialised */
 	bool single, want_icw4;	/* of ICW1 */
 	bool sfnm, aeoi;	/* of ICW4 */

@@ -115,8 +115,8 @@ int irq_acknowledge(struct vcpu *vcpu)
  * irqchip_create() - PICs and I/O APIC, with KVM's default routing
  * @vm: the VM; it has neither an irqchip nor vCPUs
  *
- * GSI 0 .. 15 are the inputs of the PICs and the pins of the I/O APIC with the same number, 16 .. 23
- * pins of the I/O APIC alone.
+ * GSI 0 .. 15 are the inputs of the PICs and the pins of the I/O APIC with the same number, 16 ..
+ * 23 pins of the I/O APIC alone.
  *
  * Context: vm->lock held; may sleep.
  * Return: 0 or -errno; then nothing has changed.

@@ -270,7 +270,7 @@ void lapic_timer_interrupt(struct lapic *apic)
  * lapic_accepts_extint() - does the vCPU listen to the PICs?
  * @apic: its local APIC
  *
- * It does by LINT0 in ExtINT mode ("virtual wire"), and by its INTR pin while the local APIC is off.
+ * It does by LINT0 in ExtINT mode ("virtual wire"), and by its INTR pin while the APIC is off.
  *
  * Context: any.
  * Return: whether.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Two cascaded 8259A interrupt controllers, as a PC has them: the master's output goes to LINT0 of
- * every local APIC, the slave's to the master's input 2; ELCRs say which inputs are level-triggered.
+ * every local APIC, the slave's to the master's input 2; ELCRs say which inputs are
+ * level-triggered.
  *
  * The cascade isn't latched: the master's request for input 2 is there exactly while the slave has
  * something to say. An edge-triggered request, once latched, stays until it is acknowledged even if

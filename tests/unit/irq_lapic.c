@@ -453,7 +453,7 @@ static void test_init_sipi(void **state)
 	assert_false(lapic_has_events(ap));
 
 	apic_set(cpu, LAPIC_ICR, 0x4612);
-	apic_set(cpu, LAPIC_ICR, 0x4613);	/* the second is dropped, or wins if it is in time */
+	apic_set(cpu, LAPIC_ICR, 0x4613);	/* in time: this one counts */
 	lapic_take_events(ap);
 	assert_int_equal(seen[2].sipi, 0x13);
 	assert_int_equal(ap->mp_state, MP_RUNNABLE);

@@ -5,7 +5,7 @@ struct seen seen[MAX_VCPUS];
 bool cpuid_x2apic = true, cpuid_deadline = true;
 int fail_register;
 
-/* ---- what the rest of the module does ---------------------------------------------------------- */
+/* ---- what the rest of the module does -------------------------------------------------------- */
 
 struct range {
 	enum io_bus_id bus;

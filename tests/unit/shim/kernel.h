@@ -99,10 +99,10 @@ static inline void __clear_bit(long n, unsigned long *p) { *p &= ~BIT(n); }
 
 typedef struct { int counter; } atomic_t;
 
-static inline int atomic_read(atomic_t *a) { return __atomic_load_n(&a->counter, __ATOMIC_RELAXED); }
-static inline void atomic_set(atomic_t *a, int v) { __atomic_store_n(&a->counter, v, __ATOMIC_RELAXED); }
-static inline void atomic_add(int v, atomic_t *a) { __atomic_fetch_add(&a->counter, v, __ATOMIC_SEQ_CST); }
-static inline int atomic_xchg(atomic_t *a, int v) { return xchg(&a->counter, v); }
+#define atomic_read(a)		__atomic_load_n(&(a)->counter, __ATOMIC_RELAXED)
+#define atomic_set(a, v)	__atomic_store_n(&(a)->counter, v, __ATOMIC_RELAXED)
+#define atomic_add(v, a)	((void)__atomic_fetch_add(&(a)->counter, v, __ATOMIC_SEQ_CST))
+#define atomic_xchg(a, v)	xchg(&(a)->counter, v)
 
 static inline int atomic_dec_if_positive(atomic_t *a)
 {
