@@ -392,6 +392,19 @@ GUEST_TEST(reserved_nx)
 	CHECK_NO_TRAP(&last_trap);
 	do_fetch(p);
 	CHECK_TRAP(&last_trap, PF, PFERR_P | PFERR_FETCH);
+}
+
+GUEST_TEST(nx_becomes_reserved)
+{
+	u8 *p = (u8 *)WINDOW + OFFSET;
+
+	if (!has_nx())
+		skip("no NX in this CPU");
+	prepare_page();
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NX);
+	*map_at(WINDOW, (u64)page, 1, PTE_W) |= PTE_NX;
+	do_read(p);
+	CHECK_NO_TRAP(&last_trap);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_NX);
 	invlpg(p);
 	do_read(p);
