@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random images and random accesses, the same in each run: FUZZ_ROUNDS=N makes it longer, FUZZ_SEED=N
- * another one. What is looked for is what the sanitizers find.
+ * Random images and random accesses, the same in each run: FUZZ_ROUNDS=N makes it longer,
+ * FUZZ_SEED=N another one. What is looked for is what the sanitizers find.
  */
 #include <stdio.h>
 
@@ -33,7 +33,8 @@ static uint64_t below(uint64_t n)
 static uint64_t nasty(void)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 0x7f, 0x80, 0xff, 0xfff, 0x1000, 0x7fff, 0xffff, 0x10000, 0xfffff, 0x100000,
+		0, 1, 2, 0x7f, 0x80, 0xff, 0xfff, 0x1000, 0x7fff, 0xffff, 0x10000, 0xfffff,
+		0x100000,
 		0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff,
 		0x8000000000000000, 0xffffffffffffffff, MEM_SIZE, MEM_SIZE - 1, MEM_SIZE + 1,
 	};
@@ -195,7 +196,8 @@ static void page_tables(void **state)
 		words[i] = below(4) ? (rnd() & 0x1ff8f) | 1 : nasty();
 	for (i = 0; i < rounds * 5; i++) {
 		struct minivmm_sregs s = {
-			.cr0 = below(8) ? 0x80000001 : 1, .cr3 = below(2) ? rnd() & 0xfffff : nasty(),
+			.cr0 = below(8) ? 0x80000001 : 1,
+			.cr3 = below(2) ? rnd() & 0xfffff : nasty(),
 			.cr4 = rnd(), .efer = rnd(),
 		};
 		uint8_t buf[16];

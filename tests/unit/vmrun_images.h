@@ -89,8 +89,8 @@ static inline void make_elf(struct elf_image *e)
 }
 
 /*
- * Load a copy of an image that ends where its memory ends, so that the sanitizer sees every byte that
- * is read beyond it.
+ * Load a copy of an image that ends where its memory ends, so that the sanitizer sees every byte
+ * that is read beyond it.
  */
 static inline int load_bytes(struct guest_mem *mem, const void *bytes, size_t size,
 			     const struct boot *how, struct entry *entry, struct error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A bus: address ranges and who answers in them. One for ports, one for MMIO, with one signature for
- * both. Ranges are added before the guest starts; dispatch then takes no lock, and devices lock
+ * A bus: address ranges and who answers in them. One for ports, one for MMIO, with one signature
+ * for both. Ranges are added before the guest starts; dispatch then takes no lock, and devices lock
  * themselves.
  */
 #ifndef VMRUN_BUS_H
@@ -25,7 +25,7 @@ typedef void (*bus_fn)(void *opaque, struct bus_access *a);
 
 struct bus_range {
 	uint64_t start, size;
-	unsigned int width;		/* of the widest access it takes; wider ones come in bytes */
+	unsigned int width;		/* the widest access it takes; wider ones come in bytes */
 	bus_fn fn;			/* NULL: known, reads as ones, takes writes */
 	void *opaque;
 	const char *name;

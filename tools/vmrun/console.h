@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The console: standard input and output as the guest's serial line. On a terminal Ctrl-a leads in
- * commands to vmrun, among them a monitor prompt; input that isn't a terminal goes to the guest as it is.
+ * commands to vmrun, among them a monitor prompt; input from elsewhere goes to the guest as it is.
  */
 #ifndef VMRUN_CONSOLE_H
 #define VMRUN_CONSOLE_H

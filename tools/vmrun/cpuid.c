@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* CPUID: what the hypervisor offers, with each vCPU's place in the topology: one package of cores. */
+/* CPUID: what the hypervisor offers, and each vCPU's place in a single package of cores. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

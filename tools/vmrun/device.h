@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What a device knows: its buses, an interrupt line, the console, and how to ask for the end. It
- * doesn't know the hypervisor. Each device is one file in devices/ that registers itself with DEVICE();
- * they are created by ascending order and destroyed in reverse.
+ * doesn't know the hypervisor. Each device is one file in devices/ that registers itself with
+ * DEVICE(); they are created by ascending order and destroyed in reverse.
  *
- * Callbacks run on vCPU threads, those of the console on the loop's: a device with state has a mutex.
- * Everything that arrives by the bus is hostile.
+ * Callbacks run on vCPU threads, those of the console on the loop's: a device with state has a
+ * mutex. Everything that arrives by the bus is hostile.
  */
 #ifndef VMRUN_DEVICE_H
 #define VMRUN_DEVICE_H

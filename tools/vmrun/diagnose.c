@@ -27,7 +27,7 @@ static bool file_line_has(const char *path, const char *key, const char *word)
 	while (f && !found && fgets(line, sizeof(line), f)) {
 		if (strncmp(line, key, strlen(key)))
 			continue;
-		for (p = strtok_r(line, " \t\n", &save); p && !found; p = strtok_r(NULL, " \t\n", &save))
+		for (p = line; !found && (p = strtok_r(p, " \t\n", &save)); p = NULL)
 			found = !strcmp(p, word);
 		break;
 	}
@@ -80,7 +80,8 @@ static const struct {
 	const char *module, *name, *remedy;
 } hypervisors[] = {
 	{ "minivmm", "minivmm", "end its virtual machines" },
-	{ "vboxdrv", "VirtualBox (vboxdrv)", "end its virtual machines, then `rmmod vboxnetadp vboxnetflt vboxdrv`" },
+	{ "vboxdrv", "VirtualBox (vboxdrv)",
+	  "end its virtual machines, then `rmmod vboxnetadp vboxnetflt vboxdrv`" },
 	{ "vmmon", "VMware (vmmon)", "end its virtual machines, then `/etc/init.d/vmware stop`" },
 	{ "kvm_intel", "KVM (kvm_intel)", "end its virtual machines, or `rmmod kvm_intel`" },
 };
@@ -106,10 +107,12 @@ int diagnose_create_vm(const struct options *o, bool is_kvm, int error, struct e
 	case EBUSY:
 		return in_use(is_kvm, err);
 	case EOPNOTSUPP:
-		return failed(err, "this CPU, or the module as it was loaded, can't do --mmu %s", modes[o->mmu]);
+		return failed(err, "this CPU, or the module as it was loaded, can't do --mmu %s",
+			      modes[o->mmu]);
 	case EINVAL:
 		return failed(err, "%s doesn't know --mmu %s", o->dev, modes[o->mmu]);
 	default:
-		return failed(err, "%s can't create a virtual machine: %s", o->dev, strerror(error));
+		return failed(err, "%s can't create a virtual machine: %s", o->dev,
+			      strerror(error));
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* vmrun's exit codes. 0 to 99 belong to the guest; Documentation/vmrun.md has the table for users. */
+/* vmrun's exit codes. 0 to 99 belong to the guest; Documentation/vmrun.md explains them. */
 #ifndef VMRUN_EXITCODE_H
 #define VMRUN_EXITCODE_H
 

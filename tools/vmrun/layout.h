@@ -28,7 +28,7 @@
 #define BOOT_TSS		0x20
 
 /* In the hole below 4 GiB. */
-#define IDENTITY_MAP_ADDR	0xfffbc000ULL	/* KVM's own needs on CPUs without unrestricted guest */
+#define IDENTITY_MAP_ADDR	0xfffbc000ULL	/* for KVM, without unrestricted guest */
 #define TSS_ADDR		0xfffbd000ULL
 #define IOAPIC_ADDR		0xfec00000U
 #define LAPIC_ADDR		0xfee00000U

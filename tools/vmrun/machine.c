@@ -13,7 +13,8 @@
 #include "mptable.h"
 #include "term.h"
 
-#define machine_of(ptr, member) ((struct machine *)((char *)(ptr) - offsetof(struct machine, member)))
+#define machine_of(ptr, member) \
+	((struct machine *)((char *)(ptr) - offsetof(struct machine, member)))
 
 void machine_stop(struct machine *m, enum stop_kind kind, int code, struct vcpu *cpu,
 		  const char *why)

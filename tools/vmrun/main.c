@@ -2,8 +2,9 @@
 /*
  * vmrun: run a virtual machine on minivmm or KVM.
  *
- * Reading order: machine.c puts the parts together; vm.c and vcpu.c are the hypervisor's ABI; loaders/
- * fill the memory; bus.c leads the guest's accesses to devices/; loop.c and console.c are the outside.
+ * Reading order: machine.c puts the parts together; vm.c and vcpu.c are the hypervisor's ABI;
+ * loaders/ fill the memory; bus.c leads the guest's accesses to devices/; loop.c and console.c are
+ * the outside.
  */
 #include <stdio.h>
 #include <string.h>

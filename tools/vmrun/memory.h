@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Guest memory: RAM from 0 up to the hole below 4 GiB, the rest from 4 GiB on. Whoever has an address
- * from the guest comes through mem_at(), which is where it is checked.
+ * Guest memory: RAM from 0 up to the hole below 4 GiB, the rest from 4 GiB on. Whoever has an
+ * address from the guest comes through mem_at(), which is where it is checked.
  */
 #ifndef VMRUN_MEMORY_H
 #define VMRUN_MEMORY_H

@@ -106,7 +106,8 @@ static void put_interrupt(struct builder *b, uint8_t type, uint8_t kind, uint8_t
 			  uint8_t pin)
 {
 	struct mp_interrupt e = {
-		.type = type, .kind = kind, .bus = ISA_BUS, .bus_irq = irq, .apic = apic, .pin = pin,
+		.type = type, .kind = kind, .bus = ISA_BUS, .bus_irq = irq, .apic = apic,
+		.pin = pin,
 	};
 
 	put(b, &e, sizeof(e));
@@ -129,7 +130,8 @@ void mptable_write(struct guest_mem *mem, unsigned int cpus, uint32_t cpu_signat
 		   uint32_t cpu_features)
 {
 	struct mp_floating floating = {
-		.signature = "_MP_", .table = BIOS_START + sizeof(floating), .length = 1, .revision = 4,
+		.signature = "_MP_", .table = BIOS_START + sizeof(floating), .length = 1,
+		.revision = 4,
 	};
 	struct mp_table table = {
 		.signature = "PCMP", .revision = 4, .oem = "MINIVMM ", .product = "VMRUN       ",

@@ -4,7 +4,7 @@
 
 #include "memory.h"
 
-/* Describe the processors, the I/O APIC and the ISA interrupts (MultiProcessor Specification 1.4). */
+/* Describe processors, I/O APIC and ISA interrupts (MultiProcessor Specification 1.4). */
 void mptable_write(struct guest_mem *mem, unsigned int cpus, uint32_t cpu_signature,
 		   uint32_t cpu_features);
 

@@ -226,7 +226,7 @@ static enum options_result parse_rest(struct options *o, int argc, char **argv, 
 	else if (argc - optind > 1)
 		failed(err, "one image only: \"%s\" is too much", argv[optind + 1]);
 	else if (o->flat.addr_given && !o->flat.forced)
-		failed(err, "--load-addr goes with --entry-mode: other images say where they belong");
+		failed(err, "--load-addr goes with --entry-mode: other images know their place");
 	else
 		return o->image = argv[optind], OPTIONS_RUN;
 	return OPTIONS_BAD;
@@ -257,7 +257,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 			failed(err, "%s needs a value", argv[optind - 1]);
 			return OPTIONS_BAD;
 		case '?':
-			failed(err, "unknown option %s; `vmrun --help` lists them", argv[optind - 1]);
+			failed(err, "unknown option %s; `vmrun --help` lists them",
+			       argv[optind - 1]);
 			return OPTIONS_BAD;
 		default:
 			if (parse_one(o, opt, optarg, err))

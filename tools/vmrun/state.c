@@ -102,7 +102,8 @@ void vcpu_print_registers(const struct vcpu *cpu, FILE *out)
 	struct minivmm_sregs s;
 
 	if (ioctl(cpu->fd, MINIVMM_GET_REGS, &r) || ioctl(cpu->fd, MINIVMM_GET_SREGS, &s)) {
-		fprintf(out, "vCPU %u: its registers can't be read: %s\n", cpu->id, strerror(errno));
+		fprintf(out, "vCPU %u: its registers can't be read: %s\n", cpu->id,
+			strerror(errno));
 		return;
 	}
 	fprintf(out, "vCPU %u:\n", cpu->id);

@@ -135,7 +135,8 @@ const char *vm_mmu_name(const struct vm *vm)
 
 	if (vm->is_kvm)
 		return kvm_mmu();
-	return mmu == MINIVMM_VM_MMU_EPT ? "ept" : mmu == MINIVMM_VM_MMU_SHADOW ? "shadow" : "unknown";
+	return mmu == MINIVMM_VM_MMU_EPT ? "ept" :
+	       mmu == MINIVMM_VM_MMU_SHADOW ? "shadow" : "unknown";
 }
 
 void vm_print_stats(const struct vm *vm, FILE *out)

@@ -145,7 +145,8 @@ void *vcpu_thread(void *opaque)
 static void set_segment(struct minivmm_segment *s, uint16_t selector, uint8_t type)
 {
 	*s = (struct minivmm_segment) {
-		.selector = selector, .limit = 0xffffffff, .type = type, .present = 1, .s = 1, .g = 1,
+		.selector = selector, .limit = 0xffffffff, .type = type, .present = 1, .s = 1,
+		.g = 1,
 	};
 }
 

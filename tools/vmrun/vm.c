@@ -31,7 +31,7 @@ unsigned int vm_mmu(const struct vm *vm)
 	return vm_check_extension(vm, MINIVMM_CAP_MMU);
 }
 
-/* Capabilities without which nothing here works, by name: the error should say more than a number. */
+/* What nothing here works without, by name: the error should say more than a number. */
 static const struct {
 	unsigned int cap;
 	const char *name;
@@ -78,7 +78,9 @@ static int open_node(struct vm *vm, const char *dev, struct error *err)
 static int create_vm(struct vm *vm, const struct options *o, struct error *err)
 {
 	static const unsigned long types[] = {
-		[MMU_AUTO] = 0, [MMU_EPT] = MINIVMM_VM_MMU_EPT, [MMU_SHADOW] = MINIVMM_VM_MMU_SHADOW,
+		[MMU_AUTO] = 0,
+		[MMU_EPT] = MINIVMM_VM_MMU_EPT,
+		[MMU_SHADOW] = MINIVMM_VM_MMU_SHADOW,
 	};
 
 	if (vm->is_kvm && o->mmu != MMU_AUTO)

@@ -2,10 +2,10 @@
 /*
  * The hypervisor's ABI as vmrun uses it: one VM, its memory and its vCPUs, each with a thread.
  *
- * A vCPU's thread runs the guest and serves its exits by the two buses. It can be called back at any
- * moment: vm_kick() sends KICK_SIGNAL, whose handler sets the vCPU's immediate_exit. The thread clears
- * that before it looks at what it was called for, so a kick that comes in between makes the next RUN
- * return at once.
+ * A vCPU's thread runs the guest and serves its exits by the two buses. It can be called back at
+ * any moment: vcpu_kick() sends KICK_SIGNAL, whose handler sets the vCPU's immediate_exit. The
+ * thread clears that before it looks at what it was called for, so a kick that comes in between
+ * makes the next RUN return at once.
  */
 #ifndef VMRUN_VM_H
 #define VMRUN_VM_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What operating systems look for in a PC and this one doesn't have. Such ports read as ones like any
- * other; listing them keeps --debug-ioport for what is really unknown.
+ * What operating systems look for in a PC and this one doesn't have. Such ports read as ones like
+ * any other; listing them keeps --debug-ioport for what is really unknown.
  */
 #include "../device.h"
 

@@ -38,7 +38,8 @@ static void *debugexit_create(const struct device_env *env, struct error *err)
 {
 	if (bus_add(env->ports, DEBUG_CONSOLE_PORT, 1, 1, console_access, env->console,
 		    "debug console", err) ||
-	    bus_add(env->ports, DEBUG_EXIT_PORT, 4, 4, exit_access, env->stopper, "debug exit", err))
+	    bus_add(env->ports, DEBUG_EXIT_PORT, 4, 4, exit_access, env->stopper, "debug exit",
+		    err))
 		return NULL;
 	return env->stopper;
 }

@@ -72,7 +72,8 @@ static void reply(struct i8042 *c, uint8_t byte, uint8_t flags)
 
 static void reset_machine(struct i8042 *c)
 {
-	c->stopper->stop(c->stopper, EXIT_GUEST_OK, "the guest reset the machine (keyboard controller)");
+	c->stopper->stop(c->stopper, EXIT_GUEST_OK,
+			 "the guest reset the machine (keyboard controller)");
 }
 
 static void write_command(struct i8042 *c, uint8_t cmd)
@@ -220,8 +221,8 @@ static void i8042_info(void *dev, FILE *out)
 	struct i8042 *c = dev;
 
 	pthread_mutex_lock(&c->lock);
-	fprintf(out, "i8042   at %#x, no keyboard: status %02x, control %02x\n", DATA_PORT, c->status,
-		c->ctr);
+	fprintf(out, "i8042   at %#x, no keyboard: status %02x, control %02x\n", DATA_PORT,
+		c->status, c->ctr);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The chipset's ways to reset: system control port A (0x92) and the reset control register (0xcf9). */
+/* The chipset's ways to reset: system control port A (0x92), reset control register (0xcf9). */
 #include "../device.h"
 #include "../exitcode.h"
 

@@ -2,9 +2,9 @@
 /*
  * The serial port COM1: a 16550A at 0x3f8 on IRQ 4, wired to the console.
  *
- * Transmission takes no time: the transmitter is always empty again when the write returns. The line
- * is only moved when its level changes; since the guest clears the transmitter interrupt by reading IIR
- * and writes up to 16 bytes then, that is two movements for 16 bytes.
+ * Transmission takes no time: the transmitter is always empty again when the write returns. The
+ * line is only moved when its level changes; since the guest clears the transmitter interrupt by
+ * reading IIR and writes up to 16 bytes then, that is two movements for 16 bytes.
  */
 #include <linux/serial_reg.h>
 #include <pthread.h>
@@ -18,7 +18,8 @@
 
 #define FIFO_SIZE	16
 #define IER_MASK	(UART_IER_RDI | UART_IER_THRI | UART_IER_RLSI | UART_IER_MSI)
-#define MCR_MASK	(UART_MCR_DTR | UART_MCR_RTS | UART_MCR_OUT1 | UART_MCR_OUT2 | UART_MCR_LOOP)
+#define MCR_MASK	(UART_MCR_DTR | UART_MCR_RTS | UART_MCR_OUT1 | UART_MCR_OUT2 | \
+			 UART_MCR_LOOP)
 #define IIR_TIMEOUT	(UART_IIR_RDI | 0x08)	/* bytes wait, fewer than the trigger level */
 #define IIR_FIFO_ON	0xc0
 
@@ -141,7 +142,9 @@ static void write_fcr(struct uart *u, uint8_t value)
 		u->rx_head = u->rx_len = 0;
 	if (switched || ((value & UART_FCR_ENABLE_FIFO) && (value & UART_FCR_CLEAR_XMIT)))
 		u->thri = 1;
-	u->fcr = value & UART_FCR_ENABLE_FIFO ? value & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK) : 0;
+	u->fcr = 0;
+	if (value & UART_FCR_ENABLE_FIFO)
+		u->fcr = value & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK);
 }
 
 /* Return: whether the byte leaves the chip. */
@@ -326,9 +329,9 @@ static void uart_info(void *dev, FILE *out)
 	struct uart *u = dev;
 
 	pthread_mutex_lock(&u->lock);
-	fprintf(out, "uart    16550A at %#x irq %d (%s): IER %02x LCR %02x MCR %02x, %lu sent, %lu received\n",
-		COM1_PORT, COM1_IRQ, u->level ? "high" : "low", u->ier, u->lcr, u->mcr, u->sent,
-		u->received);
+	fprintf(out, "uart    16550A at %#x irq %d (%s): IER %02x LCR %02x MCR %02x, ", COM1_PORT,
+		COM1_IRQ, u->level ? "high" : "low", u->ier, u->lcr, u->mcr);
+	fprintf(out, "%lu sent, %lu received\n", u->sent, u->received);
 	pthread_mutex_unlock(&u->lock);
 }
 

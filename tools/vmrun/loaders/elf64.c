@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A statically linked 64-bit program, or an uncompressed Linux kernel (vmlinux), placed by its physical addresses. */
+/* A static 64-bit program or uncompressed Linux kernel (vmlinux), placed by physical addresses. */
 #include <gelf.h>
 #include <libelf.h>
 #include <string.h>
@@ -12,6 +12,12 @@ static bool elf64_recognise(const struct image *img)
 	return image_has(img, 0, ELFMAG, SELFMAG);
 }
 
+static const char *type_name(unsigned int type)
+{
+	return type == ET_DYN ? "position-independent program or library" :
+	       type == ET_REL ? "object file" : type == ET_CORE ? "core dump" : "unknown";
+}
+
 static int check_header(const struct image *img, const GElf_Ehdr *eh, struct error *err)
 {
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB ||
@@ -19,9 +25,7 @@ static int check_header(const struct image *img, const GElf_Ehdr *eh, struct err
 		return failed(err, "%s: an ELF file, but not for x86-64", img->name);
 	if (eh->e_type != ET_EXEC)
 		return failed(err, "%s: an ELF file of the kind %s; vmrun starts static executables (ET_EXEC)",
-			      img->name, eh->e_type == ET_DYN ? "position-independent program or library" :
-			      eh->e_type == ET_REL ? "object file" :
-			      eh->e_type == ET_CORE ? "core dump" : "unknown");
+			      img->name, type_name(eh->e_type));
 	return 0;
 }
 
@@ -32,7 +36,8 @@ static int load_segment(struct guest_mem *mem, const struct image *img, const GE
 	void *dst;
 
 	if (ph->p_filesz > ph->p_memsz)
-		return failed(err, "%s: an ELF segment with more in the file than in memory", img->name);
+		return failed(err, "%s: an ELF segment with more in the file than in memory",
+			      img->name);
 	if (!src)
 		return failed(err, "%s: a truncated ELF file: a segment of %llu bytes at %#llx isn't all there",
 			      img->name, (unsigned long long)ph->p_filesz,
@@ -44,7 +49,8 @@ static int load_segment(struct guest_mem *mem, const struct image *img, const GE
 	if (!dst)
 		return failed(err, "%s: an ELF segment of %llu KiB at %#llx doesn't fit into %llu MiB of memory",
 			      img->name, (unsigned long long)(ph->p_memsz >> 10),
-			      (unsigned long long)ph->p_paddr, (unsigned long long)(mem->size >> 20));
+			      (unsigned long long)ph->p_paddr,
+			      (unsigned long long)(mem->size >> 20));
 	memcpy(dst, src, ph->p_filesz);		/* the rest is zero already: memory is fresh */
 	return 0;
 }

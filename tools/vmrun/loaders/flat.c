@@ -37,8 +37,8 @@ static int check_place(const struct guest_mem *mem, const struct image *img, enu
 			      img->name, img->size, (unsigned long long)addr);
 	}
 	if (!mem_at(mem, addr, img->size))
-		return failed(err, "%s: %zu KiB at %#llx don't fit into %llu MiB of memory", img->name,
-			      img->size >> 10, (unsigned long long)addr,
+		return failed(err, "%s: %zu KiB at %#llx don't fit into %llu MiB of memory",
+			      img->name, img->size >> 10, (unsigned long long)addr,
 			      (unsigned long long)(mem->size >> 20));
 	return 0;
 }

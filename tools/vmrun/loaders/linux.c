@@ -78,7 +78,8 @@ int boot_cmdline(struct guest_mem *mem, struct boot_params *bp, const char *cmdl
 	if (max > BOOT_CMDLINE_MAX - 1)
 		max = BOOT_CMDLINE_MAX - 1;
 	if (len > max)
-		return failed(err, "the command line has %zu characters; this kernel takes %zu", len, max);
+		return failed(err, "the command line has %zu characters; this kernel takes %zu",
+			      len, max);
 	if (!mem_write(mem, BOOT_CMDLINE, cmdline, len + 1))
 		return failed(err, "no memory for the command line");
 	bp->hdr.cmd_line_ptr = BOOT_CMDLINE;
@@ -97,7 +98,8 @@ int boot_initrd(struct guest_mem *mem, struct boot_params *bp, const struct imag
 	addr = initrd->size <= top ? (top - initrd->size) & ~(PAGE_SIZE - 1) : 0;
 	if (addr < floor || initrd->size > UINT32_MAX)
 		return failed(err, "%s: an initial RAM disk of %zu KiB doesn't fit beside the kernel into %llu MiB of memory",
-			      initrd->name, initrd->size >> 10, (unsigned long long)(mem->size >> 20));
+			      initrd->name, initrd->size >> 10,
+			      (unsigned long long)(mem->size >> 20));
 	mem_write(mem, addr, initrd->data, initrd->size);
 	bp->hdr.ramdisk_image = addr;
 	bp->hdr.ramdisk_size = initrd->size;

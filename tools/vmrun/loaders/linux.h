@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What every guest finds in low memory, in the form of Linux' boot protocol (Documentation/x86/boot.rst). */
+/* What every guest finds in low memory, in the form of Linux' boot protocol (its x86/boot.rst). */
 #ifndef VMRUN_LOADERS_LINUX_H
 #define VMRUN_LOADERS_LINUX_H
 

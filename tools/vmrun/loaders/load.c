@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "loader.h"
 
-/* In the order of trying; the boot sector's mark is the weakest, so what we know to refuse goes first. */
+/* The boot sector's mark is the weakest: it comes after what we know to refuse. */
 static const struct loader *const loaders[] = { &bzimage_loader, &elf64_loader };
 
 static int load_as(const struct loader *l, struct guest_mem *mem, const struct boot *boot,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Loaders: from a file to guest memory and the state of the first CPU. Files are hostile: every offset
- * and length in them is checked before it is used.
+ * Loaders: from a file to guest memory and the state of the first CPU. Files are hostile: every
+ * offset and length in them is checked before it is used.
  */
 #ifndef VMRUN_LOADER_H
 #define VMRUN_LOADER_H
@@ -69,7 +69,7 @@ extern const struct loader bzimage_loader, elf64_loader, bootsector_loader, flat
 int boot_load(struct guest_mem *mem, const struct boot *boot, struct entry *entry,
 	      const char **kind, struct error *err);
 
-/* What an image is that nothing here can load, with its article; NULL if that isn't known either. */
+/* What an image is that nothing here can load, with its article; NULL if nobody knows. */
 const char *refused_kind(const struct image *img);
 
 #endif
