@@ -25,9 +25,11 @@ endif
 
 $(VMRUN_OBJS): $(VMRUN_OUT)/%.o: $(VMRUN_SRC)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(VMRUN_CFLAGS) -c -o $@ $<
+	@echo "  CC      $@"
+	@$(CC) $(VMRUN_CFLAGS) -c -o $@ $<
 
 $(VMRUN_TESTS): $(VMRUN_OUT)/%: $(VMRUN_DIR)%.c $(VMRUN_OBJS)
-	$(CC) $(VMRUN_CFLAGS) -o $@ $< $(VMRUN_OBJS) -lelf -lcmocka
+	@echo "  CC      $@"
+	@$(CC) $(VMRUN_CFLAGS) -o $@ $< $(VMRUN_OBJS) -lelf -lcmocka
 
 -include $(wildcard $(VMRUN_OUT)/*.d $(VMRUN_OUT)/*/*.d)
