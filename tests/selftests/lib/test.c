@@ -247,22 +247,27 @@ static bool wanted(const char *name, char **patterns)
 	return false;
 }
 
-/* KVM chooses its MMU when kvm_intel is loaded. */
-bool kvm_shadows(void)
+bool kvm_has(const char *parameter)
 {
-	FILE *f = fopen("/sys/module/kvm_intel/parameters/ept", "r");
-	int c = f ? fgetc(f) : 'Y';
+	char path[96];
+	int c = 'Y';
+	FILE *f;
 
-	if (f)
+	snprintf(path, sizeof(path), "/sys/module/kvm_intel/parameters/%s", parameter);
+	f = fopen(path, "r");
+	if (f) {
+		c = fgetc(f);
 		fclose(f);
-	return c == 'N';
+	}
+	return c == 'Y';
 }
 
+/* KVM chooses its MMU when kvm_intel is loaded. */
 static const char *mmu_mismatch(void)
 {
-	if (!opt.oracle || !strcmp(opt.mmu, "default") || kvm_shadows() == !strcmp(opt.mmu, "shadow"))
+	if (!opt.oracle || !strcmp(opt.mmu, "default") || kvm_has("ept") == !strcmp(opt.mmu, "ept"))
 		return NULL;
-	return kvm_shadows() ? "kvm_intel is loaded with ept=0" : "kvm_intel is loaded with ept=1";
+	return kvm_has("ept") ? "kvm_intel is loaded with ept=1" : "kvm_intel is loaded with ept=0";
 }
 
 int run_test_list(char **patterns, const struct test *const *tests, size_t n)

@@ -69,7 +69,7 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* KVM under the emulator fails this one because of the emulator, not of KVM. */
 void skip_on_bochs(const char *why);
 bool on_bochs(void);
-bool kvm_shadows(void);		/* kvm_intel has ept=0 */
+bool kvm_has(const char *parameter);	/* of kvm_intel: ept, unrestricted_guest, … */
 
 #define FAIL(...)	fail_at(__FILE__, __LINE__, __VA_ARGS__)
 
