@@ -416,17 +416,20 @@ static enum emu_result op_xadd(struct emu *e)
 	return EMU_OK;
 }
 
-/* The destination is written in either case, as the CPU does. */
+/* Memory is written in either case, a register only if it was equal: not even its upper half. */
 static enum emu_result op_cmpxchg(struct emu *e)
 {
 	unsigned int size = e->dst.size;
 	u64 acc = emu_mask(e->regs[EMU_RAX], size);
 
 	sub(e, acc, e->dst.val, false, size, ARITH_FLAGS);
-	if (acc == e->dst.val)
+	if (acc == e->dst.val) {
 		e->dst.val = e->src.val;
-	else
-		set_reg(e, EMU_RAX, 0, size, e->dst.val);
+		return EMU_OK;
+	}
+	set_reg(e, EMU_RAX, 0, size, e->dst.val);
+	if (e->dst.type == T_REG)
+		e->dst.type = T_NONE;
 	return EMU_OK;
 }
 

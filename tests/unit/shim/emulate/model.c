@@ -70,10 +70,14 @@ u8 *model_at(struct model *m, u64 linear)
 
 void model_put(struct model *m, u64 linear, const void *data, size_t len)
 {
-	size_t i;
+	while (len) {
+		size_t n = min_t(size_t, len, 4096 - (linear & 4095));
 
-	for (i = 0; i < len; i++)
-		*model_at(m, linear + i) = ((const u8 *)data)[i];
+		memcpy(model_at(m, linear), data, n);
+		linear += n;
+		data = (const u8 *)data + n;
+		len -= n;
+	}
 }
 
 u64 model_get(struct model *m, u64 linear, unsigned int size)

@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The executor against the CPU that the test runs on: random encodings of each operation, on random
+ * registers, flags and memory, are executed by both; registers, flags and memory must agree.
+ */
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "model.h"
+
+#define CODE_SIZE	4096
+#define BUFFER_SIZE	4096	/* operands lie in its middle half */
+#define FLAGS		0x8d5	/* CF PF AF ZF SF OF */
+#define DF		0x400
+#define ROUNDS		500	/* of each form */
+
+/* What the stub loads before the instruction and stores after it. */
+struct cpu_state {
+	u64 regs[16];
+	u64 rflags;
+	u64 host_rsp;
+};
+
+/* In the low 2G, so that instructions with 32-bit addresses reach it. */
+static struct native {
+	u8 code[CODE_SIZE];
+	struct cpu_state state __attribute__((aligned(4096)));
+	u8 buffer[BUFFER_SIZE] __attribute__((aligned(4096)));
+} *native;
+
+static struct model *guest;
+static u64 seed = 2;
+
+static u64 rnd(void) { return random64(&seed); }
+static bool chance(unsigned int percent) { return rnd() % 100 < percent; }
+
+/* ---- running it on the CPU ------------------------------------------------------------------- */
+
+static u8 *emit(u8 *p, const void *bytes, size_t len)
+{
+	memcpy(p, bytes, len);
+	return p + len;
+}
+
+#define EMIT(p, ...) emit(p, (const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ }))
+
+/* opcode with ModRM that names reg and the state's field, relative to RIP */
+static u8 *emit_state(u8 *p, unsigned int rex, u8 opcode, unsigned int reg, const void *field)
+{
+	s32 disp;
+
+	if (rex || reg & 8)
+		p = EMIT(p, rex | (reg & 8 ? 4 : 0));
+	p = EMIT(p, opcode, (reg & 7) << 3 | 5);
+	disp = (const u8 *)field - (p + 4);
+	return emit(p, &disp, 4);
+}
+
+/* The stub up to the instruction. */
+static u8 *emit_entry(u8 *p)
+{
+	struct cpu_state *s = &native->state;
+	int i;
+
+	p = EMIT(p, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);
+	p = emit_state(p, 0x48, 0x89, EMU_RSP, &s->host_rsp);
+	p = emit_state(p, 0, 0xff, 6, &s->rflags);		/* push */
+	p = EMIT(p, 0x9d);					/* popf */
+	for (i = 0; i < 16; i++)
+		p = emit_state(p, 0x48, 0x8b, i, &s->regs[i]);
+	return p;
+}
+
+static u8 *emit_exit(u8 *p)
+{
+	struct cpu_state *s = &native->state;
+	int i;
+
+	for (i = 0; i < 16; i++)
+		p = emit_state(p, 0x48, 0x89, i, &s->regs[i]);
+	p = emit_state(p, 0x48, 0x8b, EMU_RSP, &s->host_rsp);
+	p = EMIT(p, 0x9c);					/* pushf */
+	p = emit_state(p, 0, 0x8f, 0, &s->rflags);		/* pop */
+	return EMIT(p, 0xfc, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
+}
+
+static u8 *insn_address(void)
+{
+	static u8 *address;
+
+	if (!address)
+		address = emit_entry(native->code);
+	return address;
+}
+
+static void run_native(const u8 *insn, unsigned int len)
+{
+	emit_exit(emit(insn_address(), insn, len));
+	((void (*)(void))native->code)();
+}
+
+/* ---- instructions ---------------------------------------------------------------------------- */
+
+enum {
+	NEED_MEM = 1,	/* no register form */
+	LOCKABLE = 2,
+	NO_AF = 4,	/* leaves AF undefined */
+	ONLY_CF = 8,	/* ... all but CF */
+	BIT_STRING = 16,/* its register operand is a bit offset */
+	NO_16 = 32,	/* undefined with 16-bit operands */
+};
+
+struct form {
+	const char *name;
+	u8 map[2];		/* the bytes before the opcode: 0F, 0F 38 */
+	u8 opcode;
+	s8 reg;			/* ModRM.reg, -1: any; -2: no ModRM */
+	s8 imm;			/* bytes; -1: by operand size up to 4; -2: up to 8 */
+	u8 flags;
+};
+
+#define ALU_FORMS(name, base, n, f)					\
+	{ name " Eb,Gb", {}, (base) + 0, -1, 0, (f) },			\
+	{ name " Ev,Gv", {}, (base) + 1, -1, 0, (f) },			\
+	{ name " Gb,Eb", {}, (base) + 2, -1, 0, (f) & ~LOCKABLE },	\
+	{ name " Gv,Ev", {}, (base) + 3, -1, 0, (f) & ~LOCKABLE },	\
+	{ name " AL,Ib", {}, (base) + 4, -2, 1, (f) & ~LOCKABLE },	\
+	{ name " rAX,Iz", {}, (base) + 5, -2, -1, (f) & ~LOCKABLE },	\
+	{ name " Eb,Ib", {}, 0x80, n, 1, (f) },				\
+	{ name " Ev,Iz", {}, 0x81, n, -1, (f) },			\
+	{ name " Ev,Ib", {}, 0x83, n, 1, (f) }
+
+#define BIT_FORMS(name, op, n, f)					\
+	{ name " Ev,Gv", { 0x0f }, op, -1, 0, BIT_STRING | ONLY_CF | (f) },	\
+	{ name " Ev,Ib", { 0x0f }, 0xba, n, 1, ONLY_CF | (f) }
+
+static const struct form forms[] = {
+	ALU_FORMS("add", 0x00, 0, LOCKABLE),
+	ALU_FORMS("or", 0x08, 1, LOCKABLE | NO_AF),
+	ALU_FORMS("adc", 0x10, 2, LOCKABLE),
+	ALU_FORMS("sbb", 0x18, 3, LOCKABLE),
+	ALU_FORMS("and", 0x20, 4, LOCKABLE | NO_AF),
+	ALU_FORMS("sub", 0x28, 5, LOCKABLE),
+	ALU_FORMS("xor", 0x30, 6, LOCKABLE | NO_AF),
+	ALU_FORMS("cmp", 0x38, 7, 0),
+	{ "test Eb,Gb", {}, 0x84, -1, 0, NO_AF },
+	{ "test Ev,Gv", {}, 0x85, -1, 0, NO_AF },
+	{ "test AL,Ib", {}, 0xa8, -2, 1, NO_AF },
+	{ "test rAX,Iz", {}, 0xa9, -2, -1, NO_AF },
+	{ "test Eb,Ib", {}, 0xf6, 0, 1, NO_AF },
+	{ "test Ev,Iz", {}, 0xf7, 0, -1, NO_AF },
+	{ "test Eb,Ib, its alias", {}, 0xf6, 1, 1, NO_AF },
+	{ "test Ev,Iz, its alias", {}, 0xf7, 1, -1, NO_AF },
+	{ "not Eb", {}, 0xf6, 2, 0, LOCKABLE },
+	{ "not Ev", {}, 0xf7, 2, 0, LOCKABLE },
+	{ "neg Eb", {}, 0xf6, 3, 0, LOCKABLE },
+	{ "neg Ev", {}, 0xf7, 3, 0, LOCKABLE },
+	{ "inc Eb", {}, 0xfe, 0, 0, LOCKABLE },
+	{ "inc Ev", {}, 0xff, 0, 0, LOCKABLE },
+	{ "dec Eb", {}, 0xfe, 1, 0, LOCKABLE },
+	{ "dec Ev", {}, 0xff, 1, 0, LOCKABLE },
+	{ "mov Eb,Gb", {}, 0x88, -1, 0, 0 },
+	{ "mov Ev,Gv", {}, 0x89, -1, 0, 0 },
+	{ "mov Gb,Eb", {}, 0x8a, -1, 0, 0 },
+	{ "mov Gv,Ev", {}, 0x8b, -1, 0, 0 },
+	{ "mov Eb,Ib", {}, 0xc6, 0, 1, 0 },
+	{ "mov Ev,Iz", {}, 0xc7, 0, -1, 0 },
+	{ "mov r8,Ib", {}, 0xb5, -2, 1, 0 },
+	{ "mov r,Iv", {}, 0xb9, -2, -2, 0 },
+	{ "movsxd", {}, 0x63, -1, 0, 0 },
+	{ "movzx Gv,Eb", { 0x0f }, 0xb6, -1, 0, 0 },
+	{ "movzx Gv,Ew", { 0x0f }, 0xb7, -1, 0, 0 },
+	{ "movsx Gv,Eb", { 0x0f }, 0xbe, -1, 0, 0 },
+	{ "movsx Gv,Ew", { 0x0f }, 0xbf, -1, 0, 0 },
+	{ "movbe load", { 0x0f, 0x38 }, 0xf0, -1, 0, NEED_MEM },
+	{ "movbe store", { 0x0f, 0x38 }, 0xf1, -1, 0, NEED_MEM },
+	{ "movnti", { 0x0f }, 0xc3, -1, 0, NEED_MEM | NO_16 },
+	{ "lea", {}, 0x8d, -1, 0, NEED_MEM },
+	{ "xchg Eb,Gb", {}, 0x86, -1, 0, LOCKABLE },
+	{ "xchg Ev,Gv", {}, 0x87, -1, 0, LOCKABLE },
+	{ "xchg r,rAX", {}, 0x93, -2, 0, 0 },
+	{ "nop or xchg", {}, 0x90, -2, 0, 0 },
+	{ "xadd Eb,Gb", { 0x0f }, 0xc0, -1, 0, LOCKABLE },
+	{ "xadd Ev,Gv", { 0x0f }, 0xc1, -1, 0, LOCKABLE },
+	{ "cmpxchg Eb,Gb", { 0x0f }, 0xb0, -1, 0, LOCKABLE },
+	{ "cmpxchg Ev,Gv", { 0x0f }, 0xb1, -1, 0, LOCKABLE },
+	{ "bswap", { 0x0f }, 0xcb, -2, 0, NO_16 },
+	BIT_FORMS("bt", 0xa3, 4, 0),
+	BIT_FORMS("bts", 0xab, 5, LOCKABLE),
+	BIT_FORMS("btr", 0xb3, 6, LOCKABLE),
+	BIT_FORMS("btc", 0xbb, 7, LOCKABLE),
+};
+
+/* Edge values more often than chance would bring them. */
+static u64 operand(void)
+{
+	static const u64 edges[] = { 0, 1, -1, 0x7f, 0x80, 0x7fff, 0x8000, 0x7fffffff, 0x80000000,
+				     0x7fffffffffffffff, 0x8000000000000000 };
+
+	return chance(30) ? edges[rnd() % (sizeof(edges) / sizeof(*edges))] : rnd();
+}
+
+static void random_state(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		guest->regs[i] = operand();
+	guest->e.rflags = (rnd() & FLAGS) | 0x202;
+	for (i = 0; i < BUFFER_SIZE; i += 8)
+		*(u64 *)&native->buffer[i] = operand();
+	model_put(guest, (u64)(uintptr_t)native->buffer, native->buffer, BUFFER_SIZE);
+}
+
+struct encoding {
+	u8 bytes[32];
+	unsigned int len, disp_at;	/* disp_at: of 4 bytes; 0 = none */
+	int base, index, reg;		/* -1: none */
+	bool memory;
+	bool size16;
+};
+
+static void put(struct encoding *c, u64 value, unsigned int n)
+{
+	memcpy(&c->bytes[c->len], &value, n);
+	c->len += n;
+}
+
+static void put_sib(struct encoding *c, unsigned int mod, unsigned int rex)
+{
+	unsigned int sib = rnd() & 0xff, index = (sib >> 3 & 7) | (rex & 2) << 2;
+
+	put(c, sib, 1);
+	c->index = index == 4 ? -1 : (int)index;
+	if ((sib & 7) == 5 && mod == 0) {
+		c->disp_at = c->len;
+		put(c, rnd(), 4);
+	} else {
+		c->base = (sib & 7) | (rex & 1) << 3;
+	}
+}
+
+static void put_modrm(struct encoding *c, const struct form *f, unsigned int rex)
+{
+	unsigned int mod = rnd() & 3, rm = rnd() & 7;
+	unsigned int reg = f->reg >= 0 ? (unsigned int)f->reg : rnd() & 7;
+
+	if (f->flags & NEED_MEM && mod == 3)
+		mod = 0;
+	put(c, mod << 6 | reg << 3 | rm, 1);
+	c->reg = reg | (rex & 4) << 1;
+	if (mod == 3)
+		return;
+	c->memory = true;
+	if (rm == 4) {
+		put_sib(c, mod, rex);
+	} else if (rm == 5 && mod == 0) {
+		c->disp_at = c->len;
+		put(c, rnd(), 4);
+	} else {
+		c->base = rm | (rex & 1) << 3;
+	}
+	if (mod == 1)
+		put(c, rnd(), 1);
+	if (mod == 2)
+		put(c, (s64)(s32)rnd() >> 8, 4);
+}
+
+/* Prefixes, opcode, operands. */
+static void encode(struct encoding *c, const struct form *f)
+{
+	unsigned int rex = chance(60) ? 0x40 | (rnd() & 15) : 0;
+	bool opsize = chance(25) && !(f->flags & NO_16);
+	int n;
+
+	*c = (struct encoding){ .base = -1, .index = -1, .reg = -1,
+				.size16 = opsize && !(rex & 8) };
+	if (chance(15))
+		put(c, 0x67, 1);
+	if (opsize)
+		put(c, 0x66, 1);
+	if (rex)
+		put(c, rex, 1);
+	for (n = 0; n < 2 && f->map[n]; n++)
+		put(c, f->map[n], 1);
+	put(c, f->opcode, 1);
+	if (f->reg != -2)
+		put_modrm(c, f, rex);
+	n = f->imm;
+	if (n == -2 && rex & 8)
+		n = 8;
+	else if (n < 0)
+		n = c->size16 ? 2 : 4;
+	put(c, operand(), n);
+}
+
+static void put_prefix(struct encoding *c, u8 prefix)
+{
+	memmove(c->bytes + 1, c->bytes, c->len++);
+	c->bytes[0] = prefix;
+	if (c->disp_at)
+		c->disp_at++;
+}
+
+static void set_code(const struct encoding *c)
+{
+	guest->e.rip = (u64)(uintptr_t)insn_address();
+	model_put(guest, guest->e.rip, c->bytes, EMU_INSN_MAX);
+}
+
+/* Makes the operand lie in the buffer, by changing a register or the displacement. */
+static bool aim(struct encoding *c)
+{
+	u64 target = (u64)(uintptr_t)native->buffer + BUFFER_SIZE / 4 + rnd() % (BUFFER_SIZE / 2);
+	u32 disp;
+
+	if (c->base < 0 && c->index >= 0)
+		guest->regs[c->index] = rnd() & 15;
+	set_code(c);
+	assert_int_equal(emu_decode(&guest->e), EMU_OK);
+	target -= guest->e.insn.ea;
+	if (c->base >= 0 && c->base != c->index) {
+		guest->regs[c->base] += target;
+	} else if (c->base < 0 && c->disp_at) {
+		memcpy(&disp, c->bytes + c->disp_at, 4);
+		disp += target;
+		memcpy(c->bytes + c->disp_at, &disp, 4);
+	} else {
+		return false;
+	}
+	set_code(c);
+	assert_int_equal(emu_decode(&guest->e), EMU_OK);
+	return guest->e.insn.ea - (u64)(uintptr_t)native->buffer < BUFFER_SIZE;
+}
+
+/* An instruction of this form, with a state in which it doesn't fault. */
+static void choose(struct encoding *c, const struct form *f)
+{
+	for (;;) {
+		random_state();
+		encode(c, f);
+		if (chance(5))
+			put_prefix(c, 0x3e);	/* which does nothing */
+		if (c->memory && f->flags & LOCKABLE && chance(25))
+			put_prefix(c, 0xf0);
+		if (c->len > EMU_INSN_MAX)
+			continue;
+		if (!c->memory) {
+			set_code(c);
+			return;
+		}
+		if (f->flags & BIT_STRING) {
+			if (c->reg == c->base || c->reg == c->index)
+				continue;
+			guest->regs[c->reg] = (s64)(rnd() % 4096) - 2048;
+		}
+		if (aim(c))
+			return;
+	}
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+static void explain(const char *name, const struct encoding *c, const struct cpu_state *before)
+{
+	unsigned int i;
+
+	printf("%s:", name);
+	for (i = 0; i < c->len; i++)
+		printf(" %02x", c->bytes[i]);
+	printf("\n\tbefore\t\t\tCPU\t\t\temulator\n");
+	for (i = 0; i < 16; i++)
+		printf("r%-2u\t%016llx\t%016llx\t%016llx\n", i, before->regs[i],
+		       native->state.regs[i], guest->regs[i]);
+	printf("flags\t%016llx\t%016llx\t%016llx\n", before->rflags, native->state.rflags,
+	       guest->e.rflags);
+	fail();
+}
+
+static void compare(const char *name, const struct encoding *c, u64 flags)
+{
+	struct cpu_state *s = &native->state, before;
+
+	memcpy(s->regs, guest->regs, sizeof(s->regs));
+	s->rflags = guest->e.rflags;
+	before = *s;
+	run_native(c->bytes, c->len);
+
+	assert_int_equal(model_run(guest), EMU_OK);
+	if (memcmp(s->regs, guest->regs, sizeof(s->regs)) ||
+	    (s->rflags ^ guest->e.rflags) & flags ||
+	    memcmp(native->buffer, model_at(guest, (u64)(uintptr_t)native->buffer), BUFFER_SIZE))
+		explain(name, c, &before);
+	assert_int_equal(guest->e.rip, (u64)(uintptr_t)insn_address() + c->len);
+}
+
+static void test_forms(void **state)
+{
+	struct encoding c;
+	unsigned int i, n;
+
+	for (i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		const struct form *f = &forms[i];
+		u64 flags = f->flags & ONLY_CF ? 0x41 : f->flags & NO_AF ? FLAGS & ~0x10 : FLAGS;
+
+		for (n = 0; n < ROUNDS; n++) {
+			choose(&c, f);
+			compare(f->name, &c, flags);
+		}
+	}
+}
+
+/* So that CMPXCHG succeeds now and then. */
+static void test_cmpxchg_equal(void **state)
+{
+	static const struct form form = { "cmpxchg", { 0x0f }, 0xb1, -1, 0, NEED_MEM | LOCKABLE };
+	struct encoding c;
+	unsigned int n;
+
+	for (n = 0; n < ROUNDS; n++) {
+		choose(&c, &form);
+		if (c.base == EMU_RAX || c.index == EMU_RAX)
+			continue;
+		guest->regs[EMU_RAX] = model_get(guest, guest->e.insn.ea, 8);
+		if (chance(50))		/* equal in the low half only */
+			guest->regs[EMU_RAX] ^= 1ull << 40;
+		compare(form.name, &c, FLAGS);
+	}
+}
+
+static void test_conditions(void **state)
+{
+	struct form cmov = { "cmov", { 0x0f }, 0, -1, 0, 0 };
+	struct form setcc = { "setcc", { 0x0f }, 0, 0, 0, 0 };
+	struct encoding c;
+	unsigned int n;
+
+	for (n = 0; n < 4 * ROUNDS; n++) {
+		cmov.opcode = 0x40 + n % 16;
+		choose(&c, &cmov);
+		compare(cmov.name, &c, FLAGS);
+		setcc.opcode = 0x90 + n % 16;
+		choose(&c, &setcc);
+		compare(setcc.name, &c, FLAGS);
+	}
+}
+
+/* An address in the instruction itself. */
+static void test_moffs(void **state)
+{
+	struct encoding c;
+	unsigned int n;
+	u64 address;
+
+	for (n = 0; n < ROUNDS; n++) {
+		random_state();
+		c = (struct encoding){};
+		address = (u64)(uintptr_t)native->buffer + rnd() % (BUFFER_SIZE - 8);
+		if (chance(20))
+			put(&c, 0x66, 1);
+		if (chance(50))
+			put(&c, chance(50) ? 0x48 : 0x41, 1);
+		put(&c, 0xa0 + n % 4, 1);
+		put(&c, address, 8);
+		set_code(&c);
+		compare("mov moffs", &c, FLAGS);
+	}
+}
+
+/* ---- strings --------------------------------------------------------------------------------- */
+
+static void choose_string(struct encoding *c, u8 opcode)
+{
+	static const u8 reps[] = { 0, 0xf2, 0xf3 };
+	u8 rep = reps[rnd() % 3];
+	bool adsize = chance(20);
+
+	random_state();
+	*c = (struct encoding){};
+	if (chance(25))
+		put(c, 0x66, 1);
+	if (adsize)
+		put(c, 0x67, 1);
+	if (rep)
+		put(c, rep, 1);
+	if (chance(40))
+		put(c, 0x48, 1);
+	put(c, opcode, 1);
+	if (chance(50))
+		guest->e.rflags |= DF;
+	guest->regs[EMU_RSI] = (u64)(uintptr_t)native->buffer + 1024 + rnd() % 2048;
+	guest->regs[EMU_RDI] = chance(20) ? guest->regs[EMU_RSI] + rnd() % 17 - 8 :
+			       (u64)(uintptr_t)native->buffer + 1024 + rnd() % 2048;
+	guest->regs[EMU_RCX] = rep ? rnd() % 30 : rnd();
+	if (adsize)	/* counts for nothing */
+		guest->regs[EMU_RCX] |= rep && guest->regs[EMU_RCX] ? 0xabcd00000000 : 0;
+	if (chance(50))	/* so that comparisons find something equal */
+		memset(native->buffer, 0x11 * (rnd() & 3), BUFFER_SIZE);
+	if (chance(50))
+		guest->regs[EMU_RAX] = 0x1111111111111111 * (rnd() & 3);
+	model_put(guest, (u64)(uintptr_t)native->buffer, native->buffer, BUFFER_SIZE);
+	set_code(c);
+}
+
+static void test_strings(void **state)
+{
+	static const struct { u8 opcode; const char *name; } strings[] = {
+		{ 0xa4, "movsb" }, { 0xa5, "movs" }, { 0xa6, "cmpsb" }, { 0xa7, "cmps" },
+		{ 0xaa, "stosb" }, { 0xab, "stos" }, { 0xac, "lodsb" }, { 0xad, "lods" },
+		{ 0xae, "scasb" }, { 0xaf, "scas" },
+	};
+	struct encoding c;
+	unsigned int i, n;
+
+	for (i = 0; i < sizeof(strings) / sizeof(*strings); i++) {
+		for (n = 0; n < ROUNDS; n++) {
+			choose_string(&c, strings[i].opcode);
+			compare(strings[i].name, &c, FLAGS | DF);
+		}
+	}
+}
+
+static int setup(void **state)
+{
+	u64 page;
+
+	native = mmap(NULL, sizeof(*native), PROT_READ | PROT_WRITE | PROT_EXEC,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	if (native == MAP_FAILED) {
+		print_message("no writable and executable memory below 2G: skipped\n");
+		return -1;
+	}
+	guest = model_new(EMU_LONG);
+	for (page = 0; page < sizeof(*native); page += 4096)
+		model_map(guest, (u64)(uintptr_t)native + page, PAGE_ALL);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	model_free(guest);
+	munmap(native, sizeof(*native));
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_cmpxchg_equal),
+		cmocka_unit_test(test_conditions),
+		cmocka_unit_test(test_moffs),
+		cmocka_unit_test(test_strings),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
