@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 
-from host import bochs, errors, kernel, machine, metal, qemu, session, verdict
+from host import bochs, errors, image, kernel, machine, metal, qemu, session, verdict
 from host.errors import LabError
 from host.job import Job
 from host.terminal import Terminal
@@ -54,7 +54,7 @@ def tick_count(text):
 def parser():
     top = argparse.ArgumentParser(prog="lab", description=DESCRIPTION, epilog=EXAMPLES,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = top.add_subparsers(dest="action", required=True, metavar="run | shell")
+    commands = top.add_subparsers(dest="action", required=True, metavar="run | shell | initramfs")
     run = commands.add_parser("run", help="run a command", epilog=EXAMPLES,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
     run.add_argument("command", nargs="+", metavar="COMMAND", help="what to run, after --")
@@ -64,6 +64,10 @@ def parser():
     for p in (run, shell):
         machine_options(p)
         run_options(p)
+    ramdisk = commands.add_parser("initramfs", help="write an initramfs for a guest: busybox and files")
+    ramdisk.add_argument("output", metavar="OUTPUT")
+    ramdisk.add_argument("--file", action="append", default=[], metavar="SRC[:DST]",
+                         help="one of them has to become /init")
     return top
 
 
@@ -95,18 +99,23 @@ def run_options(p):
     p.add_argument("--keep", metavar="DIR", help="leave the run's logs there")
 
 
-def job_from(options):
+def named_files(specs):
+    """(source, destination) of each SRC[:DST]."""
     files = []
-    for spec in options.file:
+    for spec in specs:
         source, _, destination = spec.partition(":")
         if not os.path.exists(source):
             raise LabError(f"there is no file {source}")
         files.append((source, destination or os.path.basename(source.rstrip("/"))))
+    return files
+
+
+def job_from(options):
     modules = [spec for spec in options.module if machine.own_module(spec)]
     for path in (spec.split(",")[0] for spec in modules):
         if not os.path.exists(path):
             raise LabError(f"there is no module {path}; `make` builds it")
-    job = Job(command=options.command, files=files, modules=modules, terminal=options.terminal,
+    job = Job(command=options.command, files=named_files(options.file), modules=modules, terminal=options.terminal,
               heartbeat=options.heartbeat, allow_warnings=options.allow_warnings, fresh=options.fresh,
               keep=options.keep)
     job.ticks = options.ticks or (0 if job.terminal else DEFAULT_TICKS)
@@ -148,6 +157,13 @@ def run(options):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def initramfs(options):
+    data = image.guest_initramfs(named_files(options.file))
+    with open(options.output, "wb") as f:
+        f.write(data)
+    return 0
+
+
 def keep_logs(directory, destination):
     os.makedirs(destination, exist_ok=True)
     for name in ("output.log", "records.log", "console.log", "bochs.log", "bochs.out", "qemu.out"):
@@ -159,7 +175,7 @@ def main(arguments):
     options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        return run(options)
+        return initramfs(options) if options.action == "initramfs" else run(options)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return errors.CANNOT

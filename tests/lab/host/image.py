@@ -42,14 +42,20 @@ def kernel_modules(machine):
     return files.items()
 
 
-def base_initramfs(machine):
-    """Busybox, the lab's init and modules: what is running when the snapshot is taken."""
+def busybox_root():
     archive = Archive()
-    for directory in ("proc", "sys", "dev", "tmp", "bin", "lab"):
+    for directory in ("proc", "sys", "dev", "tmp", "bin"):
         archive.directory(directory)
     archive.device("dev/console", 5, 1)
     archive.device("dev/null", 1, 3)
     archive.file("bin/busybox", read(BUSYBOX), executable=True)
+    return archive
+
+
+def base_initramfs(machine):
+    """Busybox, the lab's init and modules: what is running when the snapshot is taken."""
+    archive = busybox_root()
+    archive.directory(LAB)
     archive.file("init", read(os.path.join(store.SOURCE, "guest/init")), executable=True)
     with tools.lab_module(machine.kernel) as directory:
         archive.file("modules/minilab.ko", read(f"{directory}/minilab.ko"))
@@ -73,6 +79,30 @@ def libraries(path):
     return [next(w for w in line if w.startswith("/")) for line in words if any(w.startswith("/") for w in line)]
 
 
+def add(archive, source, destination):
+    """Adds a file or a directory; programs bring their shared libraries with them."""
+    if os.path.isdir(source):
+        for name in sorted(os.listdir(source)):
+            add(archive, f"{source}/{name}", f"{destination}/{name}")
+        return
+    data = read(source)
+    archive.file(destination, data, executable=os.access(source, os.X_OK))
+    if data.startswith(b"\x7fELF") and not source.endswith((".ko", ".o")):
+        for library in libraries(source):
+            if library.strip("/") not in archive.names:
+                archive.file(library, read(library), executable=True)
+
+
+def guest_initramfs(files):
+    """An initramfs for a guest: busybox and these files, one of them /init."""
+    archive = busybox_root()
+    for source, destination in files:
+        add(archive, source, destination)
+    if "init" not in archive.names:
+        raise LabError("an initramfs needs an /init: --file SRC:init")
+    return archive.data()
+
+
 class Payload:
     """One run's files: those asked for, the libraries they need, modules, and the session script."""
 
@@ -80,21 +110,9 @@ class Payload:
         self.archive = Archive()
         self.archive.file(f"{LAB}/.session", read(os.path.join(store.SOURCE, "guest/session")))
         for source, destination in job.files:
-            self.add(source, destination)
+            add(self.archive, source, os.path.join(LAB, destination))
         inserts = [self.insert_command(spec) for spec in job.modules]
         self.archive.file(f"{LAB}/.settings", settings(job, inserts, backend_settings).encode())
-
-    def add(self, source, destination):
-        if os.path.isdir(source):
-            for name in sorted(os.listdir(source)):
-                self.add(f"{source}/{name}", f"{destination}/{name}")
-            return
-        data = read(source)
-        self.archive.file(os.path.join(LAB, destination), data, executable=os.access(source, os.X_OK))
-        if data.startswith(b"\x7fELF") and not source.endswith((".ko", ".o")):
-            for library in libraries(source):
-                if library.strip("/") not in self.archive.names:
-                    self.archive.file(library, read(library), executable=True)
 
     def insert_command(self, spec):
         """A shell command that inserts a module given as PATH.ko[,parameter=value]…"""

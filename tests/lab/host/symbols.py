@@ -25,7 +25,7 @@ class Symbols:
     def name(self, address):
         """`symbol+offset`, or what else is known about the address."""
         if address < 1 << 47:
-            return "user space"
+            return "user space or a guest"
         if not self.sorted:
             self.rows.sort()
             self.sorted = True

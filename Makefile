@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+# minivmm: the module, its runner, their tests, and the virtual lab that runs all of them. `make help`
+
+# The kernel to build the module for: this machine's if its headers are installed, else the newest that are.
+KVER ?= $(or $(patsubst /lib/modules/%/build/Makefile,%,$(wildcard /lib/modules/$(shell uname -r)/build/Makefile)), \
+	$(shell ls -d /lib/modules/*/build 2>/dev/null | cut -d/ -f4 | grep -v -e cloud -e -rt- | sort -V | tail -n 1))
+KDIR ?= /lib/modules/$(KVER)/build
+
+# W=1 and C=1 (sparse) are the kernel's build's own.
+W ?= 0
+C ?= 0
+
+# Where the lab is: bochs, qemu or host (Documentation/lab.md).
+LAB ?= bochs
+export LAB
+
+JOBS := $(shell nproc)
+SUBMAKE := $(MAKE) --no-print-directory
+
+# What has to be there to build anything at all; `make deps` brings it.
+NEEDED_DIRS := tools/vmrun tests/guests tests/selftests
+
+all: module $(NEEDED_DIRS)
+
+help:
+	@echo 'For people:'
+	@echo '  make              build minivmm.ko, tools/vmrun/vmrun and the test programs'
+	@echo '  make demo         boot Debian as a guest of minivmm in the lab, to a shell prompt'
+	@echo '  make lab-shell    a shell in the lab, with the module loaded'
+	@echo '  make install      install the module, vmrun and the udev rule on this machine'
+	@echo
+	@echo 'For those who change it:'
+	@echo '  make check        every test; ends with "N passed, N failed"'
+	@echo '  make check-all    the same on every CPU model of the lab'
+	@echo '  make check-debug  the same on a kernel with its debugging checks'
+	@echo '  make bench        what each operation costs, beside KVM'
+	@echo '  make sparse       check the module with sparse'
+	@echo '  make deps         install the Debian packages in tests/packages that are missing'
+	@echo '  make clean        remove all that was built, the lab'\''s snapshots too'
+	@echo
+	@echo 'Variables:'
+	@echo '  LAB=$(LAB)        where demo, check, bench and lab-shell run: bochs emulates a machine with'
+	@echo '                   VT-x, qemu needs KVM with nested VT-x, host is this machine itself'
+	@echo '  MMU=ept|shadow   the MMU of the demo'\''s guest'
+	@echo '  KVER=$(KVER)'
+	@echo '                   the kernel to build the module for'
+	@echo '  W=1, C=1         more warnings; sparse'
+
+module:
+	@test -e '$(KDIR)/Makefile' || { echo 'There are no kernel headers to build the module with: make deps' >&2; exit 1; }
+	$(SUBMAKE) -C $(KDIR) M=$(CURDIR) W=$(W) C=$(C) modules
+
+$(NEEDED_DIRS):
+	$(SUBMAKE) -C $@
+
+tests/selftests: tests/guests
+
+deps:
+	@tests/install-packages
+
+# These install what is missing, then begin anew: only then is it known which kernel there is.
+demo lab-shell check check-all check-debug bench: deps
+	@$(SUBMAKE) run-$@
+
+run-demo: build-for-use
+	@tests/lab/demo/run
+
+run-lab-shell: build-for-use
+	@tests/lab/lab shell --kernel '$(KVER)' --module minivmm.ko --file tools/vmrun/vmrun
+
+build-for-use:
+	$(SUBMAKE) -j$(JOBS) module tools/vmrun
+
+run-check:
+	@tests/check --kernel '$(KVER)'
+
+run-check-all:
+	@tests/check --kernel '$(KVER)' --all-models
+
+run-check-debug:
+	@echo 'There is no kernel with debugging checks (KASAN, lockdep) for the lab yet.' >&2
+	@exit 1
+
+run-bench: all
+	@$(SUBMAKE) -C tests/bench run
+
+sparse:
+	@rm -f $$(find src -name '*.o')
+	$(SUBMAKE) module C=1
+
+install: all
+	$(SUBMAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	install -D -m 755 tools/vmrun/vmrun $(DESTDIR)/usr/local/bin/vmrun
+	install -D -m 644 tools/60-minivmm.rules $(DESTDIR)/etc/udev/rules.d/60-minivmm.rules
+
+clean:
+	@test ! -e '$(KDIR)/Makefile' || $(SUBMAKE) -C $(KDIR) M=$(CURDIR) clean
+	@for d in $(NEEDED_DIRS) tests/unit tests/bench; do \
+		test ! -e $$d/Makefile || $(SUBMAKE) -C $$d clean || exit; \
+	done
+	rm -rf build
+
+.PHONY: all help module deps demo lab-shell check check-all check-debug bench sparse install clean build-for-use
+.PHONY: $(NEEDED_DIRS) $(addprefix run-,demo lab-shell check check-all check-debug bench)
