@@ -248,7 +248,7 @@ struct vcpu {
 	u64 cr4_reserved, efer_reserved;	/* bits that its CPUID doesn't allow */
 	u64 msr_pat, msr_misc_enable, msr_sysenter_cs;
 	u64 msr_mtrr_def_type, msr_mtrr_fixed[11], msr_mtrr_var[16];
-	u64 msr_tsc_adjust, msr_spec_ctrl, msr_mcg_status, msr_ucode;
+	u64 msr_tsc_adjust, msr_mcg_status, msr_ucode, msr_feat_ctl;
 	u64 tsc_offset;
 
 	struct fpu_guest fpu;

@@ -146,6 +146,9 @@ static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data)
 	case MSR_IA32_MCG_STATUS:
 		*data = vcpu->msr_mcg_status;
 		return 0;
+	case MSR_IA32_FEAT_CTL:
+		*data = vcpu->msr_feat_ctl;
+		return 0;
 	case MSR_IA32_MCG_CAP:		/* no banks */
 	case MSR_IA32_MCG_CTL:
 	case MSR_IA32_P5_MC_ADDR:
@@ -196,7 +199,8 @@ int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client)
 			return 1;
 		fallthrough;
 	case X2APIC_FIRST ... X2APIC_LAST:
-		return vcpu->lapic ? lapic_msr_get(vcpu, index, data) : 1;
+		*data = 0;
+		return vcpu->lapic ? lapic_msr_get(vcpu, index, data) : !by_client;
 	}
 	return hw_get_msr(vcpu, index, data) ? get_constant_or_kept(vcpu, index, data) : 0;
 }
@@ -232,23 +236,17 @@ static int set_kept(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 	case MSR_IA32_MCG_STATUS:
 		vcpu->msr_mcg_status = data;
 		return 0;
+	case MSR_IA32_FEAT_CTL:		/* nothing to enable; firmware locks it */
+		if ((data & ~FEAT_CTL_LOCKED) || (!by_client && vcpu->msr_feat_ctl))
+			return 1;
+		vcpu->msr_feat_ctl = data;
+		return 0;
 	case MSR_IA32_MCG_CTL:
 		return !by_client || data;
 	case MSR_IA32_DEBUGCTLMSR:
 		return data != 0;	/* no branch records are offered */
 	}
 	return 1;
-}
-
-/* Without a chip in the kernel the register is only kept; its reserved bits are checked. */
-static int apic_base_without_chip(struct vcpu *vcpu, u64 data)
-{
-	u64 reserved = ~GENMASK_ULL(vcpu->maxphyaddr - 1, 0) | 0x2ff;
-
-	if (data & reserved)
-		return 1;
-	vcpu->apic_base = data;
-	return 0;
 }
 
 /* MSRs that hold a linear address. */
@@ -281,7 +279,7 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 {
 	switch (index) {
 	case MSR_IA32_APICBASE:
-		return vcpu->lapic ? lapic_set_base(vcpu, data, by_client) : apic_base_without_chip(vcpu, data);
+		return lapic_set_base(vcpu, data, by_client);
 	case MSR_EFER:
 		return set_efer(vcpu, data, by_client);
 	case MSR_IA32_TSC:
@@ -304,7 +302,7 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 			return 1;
 		fallthrough;
 	case X2APIC_FIRST ... X2APIC_LAST:
-		return vcpu->lapic ? lapic_msr_set(vcpu, index, data) : 1;
+		return vcpu->lapic ? lapic_msr_set(vcpu, index, data) : !by_client || data;
 	}
 	if (holds_address(index) && !canonical(data))
 		return 1;

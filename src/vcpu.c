@@ -419,6 +419,9 @@ static int run_inside(struct vcpu *vcpu)
 	struct minivmm_run *run = vcpu->run;
 	int r;
 
+	/* no register sets are offered in the run page */
+	if (READ_ONCE(run->valid_regs) || READ_ONCE(run->dirty_regs))
+		return -EINVAL;
 	if (!vcpu->lapic && set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 	r = complete_io(vcpu);

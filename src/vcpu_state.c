@@ -90,6 +90,9 @@ static bool sregs_valid(struct vcpu *vcpu, const struct minivmm_sregs *s)
 	} else if ((s->efer & EFER_LMA) || s->cs.l) {
 		return false;
 	}
+	if (s->cr0 >> 32 || ((s->cr0 & X86_CR0_PG) && !(s->cr0 & X86_CR0_PE)) ||
+	    ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD)))
+		return false;
 	return !(s->cr4 & vcpu->cr4_reserved) && !(s->efer & vcpu->efer_reserved);
 }
 
@@ -117,10 +120,8 @@ static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
 
 	if (!sregs_valid(vcpu, s))
 		return -EINVAL;
-	if (vcpu->lapic ? lapic_set_base(vcpu, s->apic_base, true) : 0)
+	if (lapic_set_base(vcpu, s->apic_base, true))
 		return -EINVAL;
-	vcpu->apic_base = s->apic_base;
-
 	hw_set_dt(vcpu, &s->idt, &s->gdt);
 	set_control_registers(vcpu, s);
 	hw_set_segment(vcpu, &s->cs, SEG_CS);

@@ -102,11 +102,24 @@ void vmx_load_user_msrs(struct vmx_vcpu *vmx)
 	}
 }
 
+/*
+ * The guest's values, or which of them it uses, changed: maybe in the fast path, where the next entry
+ * follows without vmx_save_host().
+ */
+void vmx_user_msrs_changed(struct vmx_vcpu *vmx)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	if (vmx->host_saved)
+		vmx_load_user_msrs(vmx);
+	local_irq_restore(flags);
+}
+
 static void set_user_msr(struct vmx_vcpu *vmx, int i, u64 data)
 {
 	vmx->user_msr[i] = data;
-	/* loaded at the next entry */
-	vmx->user_msrs_loaded = false;
+	vmx_user_msrs_changed(vmx);
 }
 
 static u64 get_kernel_gs_base(struct vmx_vcpu *vmx)

@@ -291,9 +291,10 @@ void hw_set_efer(struct vcpu *vcpu, u64 efer)
 	else
 		vmx->msr_area[0].value = efer;
 	/* without SCE, SYSCALL is undefined and its MSRs are out of the guest's reach */
-	if (efer & EFER_SCE)
+	if ((efer & EFER_SCE) && !(vmx->user_msr_used & BIT(USER_MSR_STAR))) {
 		vmx->user_msr_used |= BIT(USER_MSR_STAR) | BIT(USER_MSR_LSTAR) | BIT(USER_MSR_FMASK);
-	vmx->user_msrs_loaded = false;
+		vmx_user_msrs_changed(vmx);
+	}
 	if (efer & EFER_LMA)
 		make_tr_64bit(vmx);
 }

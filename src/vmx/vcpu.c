@@ -227,7 +227,7 @@ void hw_cpuid_changed(struct vcpu *vcpu)
 	if (guest_has(vcpu, X86_FEATURE_RDTSCP) || guest_has(vcpu, X86_FEATURE_RDPID)) {
 		cpu2 |= vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_RDTSCP;
 		vmx->user_msr_used |= BIT(USER_MSR_TSC_AUX);
-		vmx->user_msrs_loaded = false;
+		vmx_user_msrs_changed(vmx);
 	}
 	if (guest_has(vcpu, X86_FEATURE_INVPCID))
 		cpu2 |= vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_INVPCID;
@@ -291,14 +291,6 @@ static u16 read_ldt(void)
  */
 void vmx_save_host(struct vmx_vcpu *vmx)
 {
-	unsigned long flags;
-
-	if (!vmx->user_msrs_loaded && vmx->user_msr_used) {
-		local_irq_save(flags);
-		vmx_load_user_msrs(vmx);
-		local_irq_restore(flags);
-		vmx->user_msrs_loaded = true;
-	}
 	if (vmx->host_saved)
 		return;
 
@@ -320,6 +312,8 @@ void vmx_save_host(struct vmx_vcpu *vmx)
 	wrmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
 	write_host_fs_gs(vmx);
 	vmx->host_saved = true;
+	if (vmx->user_msr_used)
+		vmx_user_msrs_changed(vmx);
 	vmx->vcpu.stats.host_state_loads++;
 }
 
@@ -344,5 +338,4 @@ void vmx_restore_host(struct vmx_vcpu *vmx)
 	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
 	load_fixmap_gdt(raw_smp_processor_id());
 	vmx->host_saved = false;
-	vmx->user_msrs_loaded = false;
 }

@@ -96,7 +96,6 @@ struct vmx_vcpu {
 	u64 user_msr[NR_USER_MSRS];	/* the guest's */
 	unsigned long user_msr_used;	/* those that its instructions can see: only they are loaded */
 	u64 cstar;
-	bool user_msrs_loaded;
 
 	bool l1d_flush;			/* something ran since the last entry that may leave secrets */
 	struct msr_area_entry *msr_area;	/* without EFER controls: guest's, host's EFER */
@@ -142,6 +141,7 @@ int vmx_msr_init(void);
 void vmx_msr_exit(void);
 extern unsigned long *vmx_msr_bitmap;	/* one page, the same for every vCPU */
 void vmx_load_user_msrs(struct vmx_vcpu *vmx);	/* interrupts off */
+void vmx_user_msrs_changed(struct vmx_vcpu *vmx);	/* any */
 void vmx_drop_user_msrs(void);			/* this CPU's, back to the host's; interrupts off */
 
 /* ---- mitigate.c ------------------------------------------------------------------------------ */
