@@ -375,16 +375,16 @@ TEST(msrs_come_back)
 
 TEST(msrs_agree_with_sregs)
 {
-	struct vcpu *v = vcpu_create(vm_create(), 0);
+	struct vcpu *v = BOOT(LONG64, just_hlt);
 	struct minivmm_sregs s;
 
 	CHECK_EQ(set_msr(v, MSR_FS_BASE, 0x111000), 1);
 	CHECK_EQ(set_msr(v, MSR_GS_BASE, 0x222000), 1);
-	CHECK_EQ(set_msr(v, MSR_EFER, EFER_SCE), 1);
+	CHECK_EQ(set_msr(v, MSR_EFER, EFER_SCE | EFER_LME), 1);
 	s = get_sregs(v);
 	CHECK_EQ(s.fs.base, 0x111000);
 	CHECK_EQ(s.gs.base, 0x222000);
-	CHECK_EQ(s.efer, EFER_SCE);
+	CHECK_EQ(s.efer, EFER_SCE | EFER_LME | EFER_LMA);
 }
 
 TEST(tsc_is_settable)
