@@ -529,23 +529,31 @@ struct span {
 	struct { gpa_t gpa; unsigned int len; } part[2];
 };
 
-static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned int len, u32 access,
-				      struct span *span)
+/* Linear addresses end at 4G but for 64-bit code, and for the CPU itself in long mode. */
+static bool wraps_at_4g(const struct emu *e, unsigned int access)
+{
+	return access & EMU_SYSTEM ? !e->long_mode : e->mode != EMU_LONG;
+}
+
+/* Both pages, before anything happens to the first: the second may fault. */
+static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned int len,
+				      unsigned int access, struct span *span)
 {
 	unsigned int first = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gva));
+	u32 bits = walk_access(&em->emu, access);
 	enum emu_result r;
 
 	span->n = 1;
 	span->part[0].len = first;
-	r = translate(em, gva, access, &span->part[0].gpa);
+	r = translate(em, gva, bits, &span->part[0].gpa);
 	if (r != EMU_OK || first == len)
 		return r;
 	gva += first;
-	if (em->emu.mode != EMU_LONG)
+	if (wraps_at_4g(&em->emu, access))
 		gva = (u32)gva;
 	span->n = 2;
 	span->part[1].len = len - first;
-	return translate(em, gva, access, &span->part[1].gpa);
+	return translate(em, gva, bits, &span->part[1].gpa);
 }
 
 /* A device in the kernel: 0, or -EOPNOTSUPP. Under vm->srcu. */
@@ -600,7 +608,7 @@ enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned in
 	struct span span;
 	int i;
 
-	r = translate_span(em, linear, len, walk_access(e, access), &span);
+	r = translate_span(em, linear, len, access, &span);
 	for (i = 0; r == EMU_OK && i < span.n; i++) {
 		r = read_part(em, span.part[i].gpa, span.part[i].len, data);
 		data += span.part[i].len;
@@ -650,8 +658,7 @@ enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsi
 	enum emu_result r;
 	struct span span;
 
-	/* both pages before either is written: the second may fault */
-	r = translate_span(em, linear, len, walk_access(e, EMU_WRITE), &span);
+	r = translate_span(em, linear, len, EMU_WRITE, &span);
 	return r == EMU_OK ? write_span(em, &span, data) : r;
 }
 
@@ -684,7 +691,7 @@ enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, un
 	gpa_t gpa;
 	int ret;
 
-	r = translate_span(em, linear, len, walk_access(e, EMU_WRITE), &span);
+	r = translate_span(em, linear, len, EMU_WRITE, &span);
 	if (r != EMU_OK)
 		return r;
 	gpa = span.part[0].gpa;
@@ -765,6 +772,7 @@ static void emulator_load(struct emulator *em)
 	e->rip = reg_read(vcpu, R_RIP);
 	e->rflags = vcpu_rflags(vcpu);
 	e->mode = emulator_mode(vcpu);
+	e->long_mode = is_long_mode(vcpu);
 	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : hw_cpl(vcpu);
 	e->batch = e->rflags & X86_EFLAGS_TF ? 1 : EMU_BATCH;
 	em->replayed = 0;

@@ -94,6 +94,7 @@ struct emu {
 	const u64 *regs;	/* the 16 general registers */
 	u64 rip, rflags;
 	u8 mode;		/* enum emu_mode */
+	bool long_mode;		/* EFER.LMA: EMU_LONG, or compatibility mode */
 	u8 cpl;
 	u16 batch;		/* most iterations of REP in one run */
 	void *port_data;	/* a page: the items of emu_host_in() and emu_host_out() */
@@ -140,8 +141,8 @@ enum emu_access {
 };
 
 /*
- * Linear addresses are checked against segments and for canonical form already, and wrap at 4G
- * outside of EMU_LONG. Each returns EMU_OK; or EMU_FAULT with e->fault set, EMU_UNHANDLED or
+ * Linear addresses are checked against segments and for canonical form already. Those of the program
+ * (not EMU_SYSTEM) wrap at 4G outside of EMU_LONG. Each returns EMU_OK; or EMU_FAULT with e->fault set, EMU_UNHANDLED or
  * EMU_ERROR, having changed nothing; a read may return EMU_IO.
  */
 

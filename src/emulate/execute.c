@@ -503,6 +503,16 @@ static enum emu_result done(struct emu *e)
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
+/* The CPU's own structures have 64-bit addresses in compatibility mode too. */
+static enum emu_result read_system(struct emu *e, u64 linear, u16 *value)
+{
+	if (!e->long_mode)
+		linear = (u32)linear;
+	else if (!emu_canonical(linear))
+		return emu_gp(e);
+	return emu_host_read(e, linear, value, sizeof(*value), EMU_SYSTEM);
+}
+
 /* SDM "I/O Permission Bit Map". The two bytes that hold the bits must both be inside the TSS. */
 static enum emu_result bitmap_allows(struct emu *e, u16 port, unsigned int size)
 {
@@ -512,12 +522,12 @@ static enum emu_result bitmap_allows(struct emu *e, u16 port, unsigned int size)
 
 	if (tr->unusable || (tr->type & 0xd) != 9 || tr->limit < 103)
 		return emu_gp(e);
-	r = emu_host_read(e, tr->base + 102, &base, 2, EMU_SYSTEM);
+	r = read_system(e, tr->base + 102, &base);
 	if (r != EMU_OK)
 		return r;
 	if (base + port / 8 + 1 > tr->limit)
 		return emu_gp(e);
-	r = emu_host_read(e, tr->base + base + port / 8, &bits, 2, EMU_SYSTEM);
+	r = read_system(e, tr->base + base + port / 8, &bits);
 	if (r != EMU_OK)
 		return r;
 	return bits >> (port & 7) & ((1 << size) - 1) ? emu_gp(e) : EMU_OK;

@@ -27,6 +27,7 @@ struct model *model_new(enum emu_mode mode)
 	m->e.port_data = m->port_data;
 	m->e.batch = EMU_BATCH;
 	m->e.mode = mode;
+	m->e.long_mode = mode == EMU_LONG;
 	m->e.rflags = 2;
 	m->e.rip = 0x1000;
 	set_flat(m, mode);
@@ -160,7 +161,7 @@ static struct model_page *access_page(struct emu *e, u64 linear, unsigned int ac
 	struct model_page *p = find(to_model(e), linear);
 	bool user = e->cpl == 3 && !(access & EMU_SYSTEM), write = access & EMU_WRITE;
 
-	if (e->mode == EMU_LONG)
+	if (e->mode == EMU_LONG || (e->long_mode && access & EMU_SYSTEM))
 		assert_true(emu_canonical(linear));
 	else
 		assert_int_equal(linear >> 32, 0);
@@ -189,7 +190,7 @@ static int pieces(struct emu *e, u64 linear, unsigned int len, unsigned int acce
 	piece[0] = (struct piece){ .linear = linear, .len = first };
 	if (first < len) {
 		linear += first;
-		if (e->mode != EMU_LONG)
+		if (e->mode != EMU_LONG && !(e->long_mode && access & EMU_SYSTEM))
 			linear = (u32)linear;
 		piece[n++] = (struct piece){ .linear = linear, .len = len - first };
 	}
