@@ -8,7 +8,6 @@
 #define IOAPIC_VERSION	0x11
 #define ISA_BUS		0
 #define ISA_IRQS	16
-#define TIMER_IRQ	0
 #define CASCADE_IRQ	2
 #define ALL_LAPICS	0xff
 
@@ -113,15 +112,17 @@ static void put_interrupt(struct builder *b, uint8_t type, uint8_t kind, uint8_t
 	put(b, &e, sizeof(e));
 }
 
-/* GSI n is pin n, but for the timer, whose IRQ 0 comes in at pin 2 as on every PC. */
+/*
+ * GSI n is pin n, as the hypervisor wires it when nobody says otherwise: the timer too, which a PC's
+ * board connects to pin 2.
+ */
 static void put_interrupts(struct builder *b, uint8_t ioapic)
 {
 	unsigned int irq;
 
 	for (irq = 0; irq < ISA_IRQS; irq++)
 		if (irq != CASCADE_IRQ)
-			put_interrupt(b, ENTRY_IOINT, INT_VECTORED, irq, ioapic,
-				      irq == TIMER_IRQ ? 2 : irq);
+			put_interrupt(b, ENTRY_IOINT, INT_VECTORED, irq, ioapic, irq);
 	put_interrupt(b, ENTRY_LINT, INT_EXTINT, 0, ALL_LAPICS, 0);
 	put_interrupt(b, ENTRY_LINT, INT_NMI, 0, ALL_LAPICS, 1);
 }
