@@ -24,6 +24,8 @@ struct opcode {
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 #define UNDEF		{ .op = OP_UNDEFINED }
+#define PREFIX		{ .op = OP_PREFIX }
+#define ESCAPE(f)	{ .op = OP_ESCAPE, .flags = (f) }	/* 0F; VEX, or what stood there before */
 #define OTHER(i, f)	{ .imm = (i), .flags = (f) }	/* decoded, not executed */
 
 /* op Eb,Gb; op Ev,Gv; op Gb,Eb; op Gv,Ev; op AL,Ib; op rAX,Iz */
@@ -35,34 +37,41 @@ struct opcode {
 	[(base) + 4] = { name, K_A, K_I, I_B, BYTE },			\
 	[(base) + 5] = { name, K_A, K_I, I_Z, 0 }
 
-enum group { G1, G1A, G3, G4, G5, G8, G9, G11, G15, NR_GROUPS };
+/* Where ModRM.reg selects: in the place of an operation, and so no number of one. */
+enum group { G1 = NR_EMU_OPS, G1A, G3, G4, G5, G8, G9, G11, G15, GROUPS_END };
 
 static const struct opcode map_1byte[256] = {
 	ALU(0x00, OP_ADD),
 	[0x06 ... 0x07] = OTHER(0, NO64),
 	ALU(0x08, OP_OR),
 	[0x0e] = OTHER(0, NO64),
+	[0x0f] = ESCAPE(0),
 	ALU(0x10, OP_ADC),
 	[0x16 ... 0x17] = OTHER(0, NO64),
 	ALU(0x18, OP_SBB),
 	[0x1e ... 0x1f] = OTHER(0, NO64),
 	ALU(0x20, OP_AND),
+	[0x26] = PREFIX,
 	[0x27] = OTHER(0, NO64),
 	ALU(0x28, OP_SUB),
+	[0x2e] = PREFIX,
 	[0x2f] = OTHER(0, NO64),
 	ALU(0x30, OP_XOR),
+	[0x36] = PREFIX,
 	[0x37] = OTHER(0, NO64),
 	ALU(0x38, OP_CMP),
+	[0x3e] = PREFIX,
 	[0x3f] = OTHER(0, NO64),
 
-	/* 40 to 4f are REX in 64-bit code: prefixes() has taken them */
+	/* REX in 64-bit code: prefixes() takes them */
 	[0x40 ... 0x47] = { OP_INC, K_Z, K_NONE, 0, 0 },
 	[0x48 ... 0x4f] = { OP_DEC, K_Z, K_NONE, 0, 0 },
 
 	[0x50 ... 0x5f] = OTHER(0, D64),
 	[0x60 ... 0x61] = OTHER(0, NO64),
-	[0x62] = OTHER(0, MODRM | MEM | NO64),		/* BOUND; EVEX is recognised before */
+	[0x62] = ESCAPE(MODRM | MEM | NO64),		/* EVEX, BOUND */
 	[0x63] = { OP_MOVSX, K_G, K_ED, 0, MODRM },	/* ARPL outside of 64-bit code */
+	[0x64 ... 0x67] = PREFIX,
 	[0x68] = OTHER(I_Z, D64),
 	[0x69] = OTHER(I_Z, MODRM),
 	[0x6a] = OTHER(I_B, D64),
@@ -118,7 +127,7 @@ static const struct opcode map_1byte[256] = {
 	[0xc1] = OTHER(I_B, MODRM),
 	[0xc2] = OTHER(I_W, F64),
 	[0xc3] = OTHER(0, F64),
-	[0xc4 ... 0xc5] = OTHER(0, MODRM | MEM | NO64),	/* LES, LDS; VEX is recognised before */
+	[0xc4 ... 0xc5] = ESCAPE(MODRM | MEM | NO64),	/* VEX, LES, LDS */
 	[0xc6] = { G11, K_E, K_I, I_B, MODRM | BYTE | GROUP },
 	[0xc7] = { G11, K_E, K_I, I_Z, MODRM | GROUP },
 	[0xc8] = OTHER(I_WB, D64),
@@ -148,6 +157,8 @@ static const struct opcode map_1byte[256] = {
 	[0xee] = { OP_OUT, K_NONE, K_NONE, 0, BYTE },
 	[0xef] = { OP_OUT, K_NONE, K_NONE, 0, 0 },
 
+	[0xf0] = PREFIX,
+	[0xf2 ... 0xf3] = PREFIX,
 	[0xf6] = { G3, K_E, K_NONE, 0, MODRM | BYTE | GROUP },
 	[0xf7] = { G3, K_E, K_NONE, 0, MODRM | GROUP },
 	[0xfe] = { G4, K_E, K_NONE, 0, MODRM | BYTE | GROUP },
@@ -227,24 +238,24 @@ static const struct opcode movbe[2] = {
 static const struct opcode other_0f3a = OTHER(I_B, MODRM);
 
 /* What ModRM.reg changes: the operation, and where given here the immediate. */
-static const struct { u8 op, imm; } groups[NR_GROUPS][8] = {
-	[G1] = {
+static const struct { u8 op, imm; } groups[GROUPS_END - G1][8] = {
+	[G1 - G1] = {
 		{ OP_ADD }, { OP_OR }, { OP_ADC }, { OP_SBB },
 		{ OP_AND }, { OP_SUB }, { OP_XOR }, { OP_CMP },
 	},
-	[G1A] = { [1 ... 7] = { OP_UNDEFINED } },
-	[G3] = {	/* I_V stands for I_B or I_Z, by operand size */
+	[G1A - G1] = { [1 ... 7] = { OP_UNDEFINED } },
+	[G3 - G1] = {	/* I_V stands for I_B or I_Z, by operand size */
 		{ OP_TEST, I_V }, { OP_TEST, I_V }, { OP_NOT }, { OP_NEG },
 	},
-	[G4] = { { OP_INC }, { OP_DEC }, [2 ... 7] = { OP_UNDEFINED } },
-	[G5] = { { OP_INC }, { OP_DEC }, [7] = { OP_UNDEFINED } },
-	[G8] = {
+	[G4 - G1] = { { OP_INC }, { OP_DEC }, [2 ... 7] = { OP_UNDEFINED } },
+	[G5 - G1] = { { OP_INC }, { OP_DEC }, [7] = { OP_UNDEFINED } },
+	[G8 - G1] = {
 		[0 ... 3] = { OP_UNDEFINED },
 		[4] = { OP_BT }, { OP_BTS }, { OP_BTR }, { OP_BTC },
 	},
-	[G9] = { },
-	[G11] = { { OP_MOV }, [1 ... 6] = { OP_UNDEFINED }, [7] = { OP_OTHER } },
-	[G15] = { },
+	[G9 - G1] = { },
+	[G11 - G1] = { { OP_MOV }, [1 ... 6] = { OP_UNDEFINED }, [7] = { OP_OTHER } },
+	[G15 - G1] = { },
 };
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -312,15 +323,13 @@ static enum emu_result next_number(struct emu *e, unsigned int size, u64 *value)
 
 /* ---- prefixes -------------------------------------------------------------------------------- */
 
-/* Takes one legacy prefix or REX. A REX counts only right before the opcode. */
-static bool take_prefix(struct emu *e, u8 byte)
+static void take_prefix(struct emu *e, u8 byte)
 {
 	struct insn *insn = &e->insn;
-	bool is_long = e->mode == EMU_LONG;
 
 	switch (byte) {
 	case 0x26: case 0x2e: case 0x36: case 0x3e:
-		if (!is_long)	/* there they are ignored, and an earlier FS or GS stays */
+		if (e->mode != EMU_LONG)	/* there ignored: an earlier FS or GS stays */
 			insn->seg_override = (byte >> 3) & 3;
 		break;
 	case 0x64: case 0x65:
@@ -338,14 +347,30 @@ static bool take_prefix(struct emu *e, u8 byte)
 	case 0xf2: case 0xf3:
 		insn->rep = byte;
 		break;
-	default:
-		if (!is_long || (byte & 0xf0) != 0x40)
-			return false;
-		insn->rex = byte;
-		return true;
 	}
-	insn->rex = 0;
-	return true;
+}
+
+/* Up to and with the first byte that is none. A REX counts only right before the opcode. */
+static enum emu_result prefixes(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+	enum emu_result r;
+	u8 byte;
+
+	for (;;) {
+		r = next_byte(e, &byte);
+		if (r != EMU_OK)
+			return r;
+		if (map_1byte[byte].op == OP_PREFIX) {
+			take_prefix(e, byte);
+			insn->rex = 0;
+		} else if ((byte & 0xf0) == 0x40 && e->mode == EMU_LONG) {
+			insn->rex = byte;
+		} else {
+			insn->opcode = byte;
+			return EMU_OK;
+		}
+	}
 }
 
 /* ---- ModRM ----------------------------------------------------------------------------------- */
@@ -516,42 +541,29 @@ static enum emu_result two_byte(struct emu *e, struct opcode *op)
 	return EMU_OK;
 }
 
-/* Prefixes and opcode bytes; *op is the table's entry for them. */
-static enum emu_result opcode(struct emu *e, struct opcode *op)
+/* 0F, or a byte that is VEX's in some places. *op says what it is if it isn't VEX. */
+static enum emu_result escape(struct emu *e, struct opcode *op)
 {
 	struct insn *insn = &e->insn;
 	bool is_vex = false;
 	enum emu_result r;
-	u8 byte;
 
-	do {
-		r = next_byte(e, &byte);
-		if (r != EMU_OK)
-			return r;
-	} while (take_prefix(e, byte));
-
-	if (byte == 0x0f)
+	if (insn->opcode == 0x0f)
 		return two_byte(e, op);
-	if (byte == 0xc4 || byte == 0xc5 || byte == 0x62) {
-		r = maybe_vex(e, &is_vex);
-		if (r != EMU_OK)
-			return r;
-		if (is_vex) {
-			insn->vex = byte;
-			return vex(e, op);
-		}
-	}
-	insn->opcode = byte;
-	*op = map_1byte[byte];
-	return EMU_OK;
+	op->op = OP_OTHER;
+	r = maybe_vex(e, &is_vex);
+	if (r != EMU_OK || !is_vex)
+		return r;
+	insn->vex = insn->opcode;
+	return vex(e, op);
 }
 
 static void resolve_group(struct insn *insn, unsigned int group)
 {
 	unsigned int reg = (insn->modrm >> 3) & 7;
 
-	insn->op = groups[group][reg].op;
-	if (groups[group][reg].imm) {
+	insn->op = groups[group - G1][reg].op;
+	if (groups[group - G1][reg].imm) {
 		insn->src = K_I;
 		insn->imm_kind = insn->flags & BYTE ? I_B : I_Z;
 	}
@@ -662,11 +674,17 @@ enum emu_result emu_decode(struct emu *e)
 	struct opcode op;
 	enum emu_result r;
 
-	memset(insn, 0, sizeof(*insn));
+	memset(insn, 0, offsetof(struct insn, bytes));
 	insn->seg_override = -1;
-	r = opcode(e, &op);
+	r = prefixes(e);
 	if (r != EMU_OK)
 		return r;
+	op = map_1byte[insn->opcode];
+	if (op.op == OP_ESCAPE) {
+		r = escape(e, &op);
+		if (r != EMU_OK)
+			return r;
+	}
 	if (op.flags & NO64 && e->mode == EMU_LONG)
 		return emu_ud(e);
 

@@ -49,7 +49,9 @@ struct emu_fault {
 
 /* One decoded instruction. */
 struct insn {
-	u8 bytes[EMU_INSN_MAX];
+	u64 ea;		/* the memory operand's offset */
+	u64 imm;	/* sign-extended */
+
 	u8 avail;	/* bytes that were fetched */
 	u8 len;		/* bytes that it has: the decoder's position while it works */
 
@@ -75,8 +77,8 @@ struct insn {
 	bool mem;	/* there is a memory operand, at seg:ea */
 	bool rip_relative;
 	u8 seg;
-	u64 ea;
-	u64 imm;	/* sign-extended */
+
+	u8 bytes[EMU_INSN_MAX];	/* last: all before it starts as zero */
 };
 
 struct emu_operand {
@@ -167,6 +169,7 @@ u64 emu_host_segment_base(struct emu *e, unsigned int seg);
 enum emu_op {	/* what execute.c can do, and what no CPU does */
 	OP_OTHER,	/* known to the decoder only */
 	OP_UNDEFINED,
+	OP_PREFIX, OP_ESCAPE,	/* of the decoder's: there is more to come */
 	OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP,	/* as encoded */
 	OP_TEST, OP_NOT, OP_NEG, OP_INC, OP_DEC,
 	OP_MOV, OP_MOVSX, OP_MOVBE, OP_LEA, OP_XCHG, OP_CMPXCHG, OP_XADD, OP_BSWAP,

@@ -136,24 +136,18 @@ static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 {
 	const struct insn *insn = &e->insn;
 
-	o->type = T_NONE;
 	o->size = insn->op_size;
+	if (kind <= K_ED) {
+		if (kind == K_EB)
+			o->size = 1;
+		else if (kind == K_EW)
+			o->size = 2;
+		else if (kind == K_ED)
+			o->size = min_t(u8, insn->op_size, 4);
+		rm_operand(e, o);
+		return EMU_OK;
+	}
 	switch (kind) {
-	case K_EB:
-		o->size = 1;
-		rm_operand(e, o);
-		break;
-	case K_EW:
-		o->size = 2;
-		rm_operand(e, o);
-		break;
-	case K_ED:
-		o->size = min_t(u8, insn->op_size, 4);
-		rm_operand(e, o);
-		break;
-	case K_E:
-		rm_operand(e, o);
-		break;
 	case K_G:
 		reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
 		break;
@@ -176,26 +170,26 @@ static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 	return EMU_OK;
 }
 
-/* Loads the value; of a memory operand that is only to be stored, checks the address. */
-static enum emu_result load(struct emu *e, struct emu_operand *o, bool read, bool write)
+/* Finds an operand and loads its value; of memory that is only to be stored, checks the address. */
+static enum emu_result load(struct emu *e, struct emu_operand *o, u8 kind, bool read, bool write)
 {
 	enum emu_result r;
 
-	if (o->type == T_REG)
+	o->type = T_NONE;
+	if (kind == K_NONE)
+		return EMU_OK;
+	r = locate(e, o, kind);
+	if (o->type == T_REG) {
 		o->val = emu_mask(emu_reg(e, o->reg) >> o->shift, o->size);
-	if (o->type == T_MEM) {
+	} else if (o->type == T_MEM) {
 		r = linearise(e, e->insn.seg, e->insn.ea, o->size, write, &o->linear);
-		if (r != EMU_OK)
-			return r;
 		o->val = 0;
-		if (read)
+		if (r == EMU_OK && read)
 			r = emu_host_read(e, o->linear, &o->val, o->size,
 					  write ? EMU_WRITE : EMU_READ);
-		if (r != EMU_OK)
-			return r;
 	}
 	o->old = o->val;
-	return EMU_OK;
+	return r;
 }
 
 static enum emu_result store(struct emu *e, struct emu_operand *o, bool atomic)
@@ -890,17 +884,12 @@ static enum emu_result load_operands(struct emu *e, u8 flags)
 {
 	enum emu_result r;
 
-	r = locate(e, &e->src, e->insn.src);
-	if (r == EMU_OK)
-		r = load(e, &e->src, true, false);
+	r = load(e, &e->src, e->insn.src, true, false);
 	if (r != EMU_OK)
 		return r;
 	if (flags & BITS)
 		bit_address(e);
-	r = locate(e, &e->dst, e->insn.dst);
-	if (r != EMU_OK)
-		return r;
-	return load(e, &e->dst, !(flags & NO_LOAD), !(flags & NO_STORE));
+	return load(e, &e->dst, e->insn.dst, !(flags & NO_LOAD), !(flags & NO_STORE));
 }
 
 enum emu_result emu_execute(struct emu *e)
