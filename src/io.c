@@ -427,15 +427,18 @@ enum emu_result emu_host_in(struct emu *e, u16 port, unsigned int size, unsigned
 	struct emulator *em = to_emulator(e);
 	struct pio *pio = &em->pio;
 	unsigned int i;
+	u64 item;
 
 	if (em->pio_ready && pio->port == port && pio->size == size && pio->count <= *count) {
 		em->pio_ready = false;
 		*count = pio->count;
 		return EMU_OK;
 	}
-	for (i = 0; i < *count; i++)
-		if (bus_access(em->vcpu, BUS_PIO, port, size, e->port_data + i * size, false))
+	for (i = 0; i < *count; i++) {
+		if (bus_access(em->vcpu, BUS_PIO, port, size, &item, false))
 			break;
+		memcpy(e->port_data + i * size, &item, size);
+	}
 	if (i) {
 		*count = i;
 		return EMU_OK;
@@ -450,11 +453,13 @@ enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigne
 {
 	struct emulator *em = to_emulator(e);
 	unsigned int i;
+	u64 item = 0;
 
 	for (i = 0; i < count; i++) {
 		void *data = e->port_data + i * size;
 
-		if (!bus_access(em->vcpu, BUS_PIO, port, size, data, true))
+		memcpy(&item, data, size);	/* the client can't change it under the device's eyes */
+		if (!bus_access(em->vcpu, BUS_PIO, port, size, &item, true))
 			continue;
 		/* a device that left in the middle: the client gets what it hasn't seen */
 		memmove(e->port_data, data, (count - i) * size);
