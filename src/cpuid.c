@@ -691,7 +691,7 @@ int cpuid_set(struct vcpu *vcpu, const struct minivmm_cpuid2 *head,
 	t = table_from_user(entries, head->nent);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-	if (vcpu->has_run) {	/* it has run */
+	if (vcpu->has_run) {
 		ret = same_table(vcpu, vcpu->cpuid, t) ? 0 : -EINVAL;
 		kvfree(t);
 		return ret;
