@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What an exit to the client and back costs, by kind; and what ends RUN without a guest. */
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "thread.h"
+
+#define N	40
+
+/* One operation for ever. */
+GUEST64(port_write, 1: out %al, $0x10; jmp 1b)
+GUEST64(port_read, 1: in $0x10, %al; jmp 1b)
+GUEST64(mmio_write, mov $MMIO, %ebx; 1: mov %eax, (%rbx); jmp 1b)
+GUEST64(mmio_read, mov $MMIO, %ebx; 1: mov (%rbx), %eax; jmp 1b)
+GUEST64(halt, 1: hlt; jmp 1b)
+GUEST64(rep_outsb,
+	mov $0x10, %edx;
+	1: mov $DATA, %esi;
+	mov $4096, %ecx;
+	rep outsb;
+	out %al, $0x11;
+	jmp 1b)
+GUEST64(rep_insb,
+	mov $0x10, %edx;
+	1: mov $DATA, %edi;
+	mov $4096, %ecx;
+	rep insb;
+	out %al, $0x11;
+	jmp 1b)
+
+static void measure_exit(const char *name, struct vcpu *v, u32 reason)
+{
+	struct measurement m;
+
+	RUN_TO(v, reason);
+	for_batches(m)
+		for (int i = 0; i < N; i++)
+			vcpu_run(v);
+	CHECK_EXIT(v, reason);
+	row(name, average(&m, N));
+}
+
+static void port_writes(void) { measure_exit("port_write", BOOT(LONG64, port_write), MINIVMM_EXIT_IO); }
+static void port_reads(void) { measure_exit("port_read", BOOT(LONG64, port_read), MINIVMM_EXIT_IO); }
+static void mmio_writes(void) { measure_exit("mmio_write", BOOT(LONG64, mmio_write), MINIVMM_EXIT_MMIO); }
+static void mmio_reads(void) { measure_exit("mmio_read", BOOT(LONG64, mmio_read), MINIVMM_EXIT_MMIO); }
+static void halts(void) { measure_exit("hlt", BOOT(LONG64, halt), MINIVMM_EXIT_HLT); }
+
+/* 4 KiB by one REP, whatever number of exits the hypervisor makes of it. */
+static void measure_string(const char *name, struct vcpu *v)
+{
+	struct measurement m;
+
+	for_batches(m)
+		do
+			CHECK_OK(vcpu_run(v));
+		while (v->run->io.port != 0x11);
+	CHECK_EXIT(v, MINIVMM_EXIT_IO);
+	row(name, average(&m, 1));
+}
+
+static void outs(void) { measure_string("rep_outsb_4k", BOOT(LONG64, rep_outsb)); }
+static void ins(void) { measure_string("rep_insb_4k", BOOT(LONG64, rep_insb)); }
+
+static void immediate(void)
+{
+	struct vcpu *v = BOOT(LONG64, halt);
+	struct measurement m;
+
+	RUN_TO(v, MINIVMM_EXIT_HLT);
+	v->run->immediate_exit = 1;
+	for_batches(m)
+		for (int i = 0; i < N; i++)
+			vcpu_run(v);
+	row("run_immediate_exit", average(&m, N));
+}
+
+static void get_and_set_regs(void)
+{
+	struct vcpu *v = BOOT(LONG64, halt);
+	struct minivmm_regs r;
+	struct minivmm_sregs s;
+	struct measurement m;
+
+	RUN_TO(v, MINIVMM_EXIT_HLT);
+	for_batches(m)
+		for (int i = 0; i < N; i++) {
+			ioctl(v->fd, MINIVMM_GET_REGS, &r);
+			ioctl(v->fd, MINIVMM_SET_REGS, &r);
+		}
+	row("get_and_set_regs", average(&m, N));
+	for_batches(m)
+		for (int i = 0; i < N; i++) {
+			ioctl(v->fd, MINIVMM_GET_SREGS, &s);
+			ioctl(v->fd, MINIVMM_SET_SREGS, &s);
+		}
+	row("get_and_set_sregs", average(&m, N));
+}
+
+/* ---- a client's interrupt ---------------------------------------------------------------------- */
+
+GUEST64(halt_enabled, sti; 1: hlt; jmp 1b)
+GUEST64(on_interrupt, iretq)
+
+/* From HLT: INTERRUPT, the handler, and HLT again. */
+static void interrupt(void)
+{
+	struct vcpu *v = BOOT(LONG64, halt_enabled);
+	u64 *gate = (u64 *)(v->vm->mem + IDT + 16 * 0x30);
+	struct minivmm_interrupt irq = { .irq = 0x30 };
+	struct measurement m;
+
+	LOAD(v->vm, DATA, on_interrupt);
+	gate[0] = (DATA & 0xffff) | SEL_CODE64 << 16 | 0x8e00ull << 32 | (DATA & 0xffff0000ull) << 32;
+	gate[1] = 0;
+	RUN_TO(v, MINIVMM_EXIT_HLT);
+	for_batches(m)
+		for (int i = 0; i < N; i++) {
+			ioctl(v->fd, MINIVMM_INTERRUPT, &irq);
+			vcpu_run(v);
+		}
+	CHECK_EXIT(v, MINIVMM_EXIT_HLT);
+	row("interrupt", average(&m, N));
+}
+
+/* ---- kicks ------------------------------------------------------------------------------------ */
+
+static struct {
+	struct vcpu *vcpu;
+	volatile pid_t tid;
+	volatile u64 returned_at;
+	volatile int rounds;
+} kick;
+
+static void *halted_thread(void *arg)
+{
+	(void)arg;
+	kick.tid = syscall(SYS_gettid);
+	for (;;) {
+		vcpu_run(kick.vcpu);
+		kick.returned_at = ticks();
+		kick.rounds++;
+	}
+	return NULL;
+}
+
+/*
+ * A vCPU halted in the kernel, with its local APIC there, is called out by a signal: from the call to
+ * the return of RUN in the other thread.
+ */
+static void signal_kick(void)
+{
+	struct vm *vm = vm_with_memory(MEM_SIZE);
+	pthread_t thread;
+	u64 best = ~0ull;
+
+	CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_IRQCHIP, 0));
+	kick.vcpu = BOOT_IN(vm, LONG64, halt);
+	catch_signal(SIGUSR1);
+	pthread_create(&thread, NULL, halted_thread, NULL);
+	for (int i = 0; i < BATCHES; i++) {
+		int round = kick.rounds;
+		u64 start, spent;
+
+		sleep_ms(2);
+		start = ticks();
+		pthread_kill(thread, SIGUSR1);
+		while (kick.rounds == round)
+			sched_yield();
+		spent = kick.returned_at - start;
+		if (i >= WARM_UP && spent < best)
+			best = spent;
+	}
+	row("signal_kick_of_a_halted_vcpu", best);
+	_exit(0);
+}
+
+const struct bench exit_benches[] = {
+	{ "port_write", port_writes },
+	{ "port_read", port_reads },
+	{ "rep_outsb_4k", outs },
+	{ "rep_insb_4k", ins },
+	{ "mmio_write", mmio_writes },
+	{ "mmio_read", mmio_reads },
+	{ "hlt", halts },
+	{ "interrupt", interrupt },
+	{ "run_immediate_exit", immediate },
+	{ "get_and_set_regs", get_and_set_regs },
+	{ "signal_kick_of_a_halted_vcpu", signal_kick },
+	{ }
+};
