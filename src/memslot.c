@@ -42,18 +42,10 @@ struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn)
 	return i < 0 ? NULL : &slots->slot[i];
 }
 
-struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn)
+struct memslot *vcpu_find_slot(struct vcpu *vcpu, struct memslots *slots, gfn_t gfn)
 {
-	struct memslots *slots = srcu_dereference(vcpu->vm->slots, &vcpu->vm->srcu);
-	int i;
+	int i = find_slot(slots, gfn);
 
-	if (vcpu->last_generation == slots->generation) {
-		struct memslot *slot = &slots->slot[vcpu->last_slot];
-
-		if (gfn - slot->base_gfn < slot->npages)
-			return slot;
-	}
-	i = find_slot(slots, gfn);
 	if (i < 0)
 		return NULL;
 	vcpu->last_slot = i;
@@ -85,8 +77,24 @@ static int copy_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len
 	return 0;
 }
 
+/* A table entry, or an instruction's bytes, within a page: what is read most. */
+static bool read_words(struct vcpu *vcpu, gpa_t gpa, u64 *data, int words)
+{
+	struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
+	u64 __user *p;
+
+	if (!slot || offset_in_page(gpa) + words * 8 > PAGE_SIZE)
+		return false;
+	p = (u64 __user *)(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa));
+	return !__get_user(data[0], p) && (words == 1 || !__get_user(data[1], p + 1));
+}
+
 int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
 {
+	if (len == 8 && read_words(vcpu, gpa, data, 1))
+		return 0;
+	if (len == 16 && read_words(vcpu, gpa, data, 2))
+		return 0;
 	return copy_guest(vcpu, gpa, data, len, false);
 }
 

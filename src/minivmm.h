@@ -388,9 +388,10 @@ static inline u64 vcpu_cr4(struct vcpu *vcpu)
 }
 
 static inline bool is_long_mode(struct vcpu *vcpu) { return vcpu->efer & (1 << 10); /* LMA */ }
-static inline bool is_paging(struct vcpu *vcpu) { return vcpu_cr0(vcpu) & X86_CR0_PG; }
-static inline bool is_protected(struct vcpu *vcpu) { return vcpu_cr0(vcpu) & X86_CR0_PE; }
-static inline bool is_pae(struct vcpu *vcpu) { return vcpu_cr4(vcpu) & X86_CR4_PAE; }
+/* The guest can't change these bits without an exit: they needn't be read from the VMCS. */
+static inline bool is_paging(struct vcpu *vcpu) { return vcpu->cr0 & X86_CR0_PG; }
+static inline bool is_protected(struct vcpu *vcpu) { return vcpu->cr0 & X86_CR0_PE; }
+static inline bool is_pae(struct vcpu *vcpu) { return vcpu->cr4 & X86_CR4_PAE; }
 bool is_64bit_code(struct vcpu *vcpu);		/* vcpu.c: LMA and CS.L */
 
 /* ---- main.c ---------------------------------------------------------------------------------- */
@@ -466,11 +467,22 @@ int memslots_create(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 /* Under vm->srcu. */
 struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn);
-struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn);	/* remembers the last one */
+struct memslot *vcpu_find_slot(struct vcpu *vcpu, struct memslots *slots, gfn_t gfn);
 static inline hva_t slot_hva(const struct memslot *slot, gfn_t gfn)
 {
 	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
 }
+/* As gfn_to_slot(), the one found last being tried first. */
+static inline struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn)
+{
+	struct memslots *slots = srcu_dereference(vcpu->vm->slots, &vcpu->vm->srcu);
+	struct memslot *slot = &slots->slot[vcpu->last_slot];
+
+	if (vcpu->last_generation == slots->generation && gfn - slot->base_gfn < slot->npages)
+		return slot;
+	return vcpu_find_slot(vcpu, slots, gfn);
+}
+
 /* Guest memory by physical address; 0, or -EFAULT where there is none. Under vm->srcu; may sleep. */
 int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len);
 int write_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len);

@@ -287,7 +287,7 @@ static int handle_requests(struct vcpu *vcpu)
 		if (!vcpu_runnable(vcpu))
 			return 1;
 	}
-	if (vcpu_take_request(vcpu, REQ_MMU_RELOAD) || vcpu->root_hpa == INVALID_HPA)
+	if (vcpu_take_request(vcpu, REQ_MMU_RELOAD))
 		return mmu_load(vcpu) ?: 1;
 	return 1;
 }
@@ -295,11 +295,13 @@ static int handle_requests(struct vcpu *vcpu)
 /* Interrupts off. False: not now; everything is as it was. */
 static bool try_enter(struct vcpu *vcpu)
 {
-	bool events;
+	bool events = false;
 
-	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH))
-		hw_flush_tlb(vcpu);
-	events = vcpu_take_request(vcpu, REQ_EVENT);
+	if (READ_ONCE(vcpu->requests)) {
+		if (vcpu_take_request(vcpu, REQ_TLB_FLUSH))
+			hw_flush_tlb(vcpu);
+		events = vcpu_take_request(vcpu, REQ_EVENT);
+	}
 	xfer_to_guest_mode_prepare();
 	smp_store_mb(vcpu->mode, VCPU_IN_GUEST);
 	/* what is requested from here on comes with an IPI, and the entry exits again at once */
@@ -311,7 +313,6 @@ static bool try_enter(struct vcpu *vcpu)
 	}
 	if (events)
 		events_prepare(vcpu);
-	fpregs_assert_state_consistent();
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 	vtime_account_guest_enter();
@@ -336,11 +337,11 @@ static int vmx_lost(struct vcpu *vcpu)
 
 static int run_once(struct vcpu *vcpu)
 {
-	bool entered, vmx_on;
+	bool entered, vmx_on = true;
 	int r;
 
 	if (vcpu->requests & ~(BIT(REQ_EVENT) | BIT(REQ_TLB_FLUSH)) ||
-	    vcpu->root_hpa == INVALID_HPA || lapic_has_events(vcpu)) {
+	    (vcpu->lapic && lapic_has_events(vcpu))) {
 		r = handle_requests(vcpu);
 		if (r <= 0 || !vcpu_runnable(vcpu))
 			return r;
@@ -349,14 +350,11 @@ static int run_once(struct vcpu *vcpu)
 	hw_prepare(vcpu);
 	local_irq_disable();
 	entered = try_enter(vcpu);
-	vmx_on = hw_cpu_enabled();
-	if (entered) {
-		/* an interrupt that made it exit is taken here: time until then was the guest's */
-		local_irq_enable();
-		vtime_account_guest_exit();
-	} else {
-		local_irq_enable();
-	}
+	if (unlikely(!entered))
+		vmx_on = hw_cpu_enabled();
+	/* an interrupt that made it exit is taken here: the time until then was the guest's */
+	local_irq_enable();
+	vtime_account_guest_exit();
 	preempt_enable();
 	if (unlikely(!vmx_on))
 		return vmx_lost(vcpu);
@@ -411,7 +409,7 @@ static int complete_io(struct vcpu *vcpu)
 	complete_fn fn = vcpu->complete;
 
 	vcpu->complete = NULL;
-	return fn ? fn(vcpu) : 1;
+	return fn(vcpu);
 }
 
 static int run_inside(struct vcpu *vcpu)
@@ -424,9 +422,11 @@ static int run_inside(struct vcpu *vcpu)
 		return -EINVAL;
 	if (!vcpu->lapic && set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
-	r = complete_io(vcpu);
-	if (r <= 0)
-		return r;
+	if (vcpu->complete) {
+		r = complete_io(vcpu);
+		if (r <= 0)
+			return r;
+	}
 	if (READ_ONCE(run->immediate_exit))
 		return -EINTR;
 	return run_loop(vcpu);
@@ -642,6 +642,7 @@ static struct vcpu *vcpu_new(struct vm *vm, int id)
 	vcpu->id = id;
 	vcpu->cpu = -1;
 	vcpu->root_hpa = INVALID_HPA;
+	vcpu_request(vcpu, REQ_MMU_RELOAD);
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
 	preempt_notifier_init(&vcpu->preempt_notifier, &preempt_ops);

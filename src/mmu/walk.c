@@ -27,12 +27,14 @@ struct walk {
 	int index_bits;			/* 10 or 9 */
 	int entry_size;			/* 4 or 8 */
 	bool nx_enabled;
+	u64 reserved;			/* in every entry */
 	/* so far */
 	int level;
 	gpa_t table;
 	gpa_t entry_gpa;
 	u64 entry;
-	bool writable, user, nx;
+	u64 rights;			/* PTE_W and PTE_U: set at every level */
+	u64 nx;				/* PTE_NX: set at any */
 };
 
 static void set_mode(struct walk *w)
@@ -40,7 +42,7 @@ static void set_mode(struct walk *w)
 	struct vcpu *vcpu = w->vcpu;
 
 	w->nx_enabled = vcpu->efer & EFER_NX;
-	w->writable = w->user = true;
+	w->rights = PTE_W | PTE_U;
 	if (is_long_mode(vcpu) || is_pae(vcpu)) {
 		w->levels = is_long_mode(vcpu) ? 4 : 3;
 		w->index_bits = 9;
@@ -50,7 +52,13 @@ static void set_mode(struct walk *w)
 		w->index_bits = 10;
 		w->entry_size = 4;
 		w->nx_enabled = false;
+		return;
 	}
+	w->reserved = GENMASK_ULL(51, 0) & ~GENMASK_ULL(vcpu->maxphyaddr - 1, 0);
+	if (!w->nx_enabled)
+		w->reserved |= PTE_NX;
+	if (w->levels == 3)
+		w->reserved |= GENMASK_ULL(62, 52);
 }
 
 static gpa_t root_table(struct walk *w)
@@ -72,39 +80,28 @@ static int span_shift(const struct walk *w, int level)
 	return PAGE_SHIFT + w->index_bits * (level - 1);
 }
 
-/* SDM "Paging-structure entries": bits that must be 0 where an entry is used. */
-static u64 reserved_bits(const struct walk *w, bool leaf)
+/* SDM "Hierarchical Paging Structures" and the figures there: bits that must be 0 in this entry. */
+static u64 reserved_bits(const struct walk *w, bool large)
 {
-	u64 address = GENMASK_ULL(51, 0) & ~GENMASK_ULL(w->vcpu->maxphyaddr - 1, 0);
-	u64 reserved = address;
-	int shift = span_shift(w, w->level);
-
 	if (w->levels == 2) {
 		/* a 4M page has bits 32 .. 39 of its address in 13 .. 20; the rest up to 21 is reserved */
-		if (!leaf || w->level == 1)
+		if (!large)
 			return 0;
 		return GENMASK_ULL(21, 13) & ~GENMASK_ULL(min(w->vcpu->maxphyaddr, (u8)40) - 20, 13);
 	}
-	if (!w->nx_enabled)
-		reserved |= PTE_NX;
-	if (w->levels == 3) {
-		reserved |= GENMASK_ULL(62, 52);
-		if (w->level == 3)	/* a PDPTE has no permissions at all */
-			return reserved | PTE_NX | GENMASK_ULL(8, 5) | PTE_W | PTE_U;
-	}
-	if (w->level == 4)
-		reserved |= PTE_PS;
-	if (leaf && w->level > 1)
-		reserved |= GENMASK_ULL(shift - 1, 13);
-	return reserved;
+	if (large)
+		return w->reserved | GENMASK_ULL(span_shift(w, w->level) - 1, 13);
+	if (w->levels == 3 && w->level == 3)	/* a PDPTE has no permissions at all */
+		return w->reserved | PTE_NX | GENMASK_ULL(8, 5) | PTE_W | PTE_U;
+	return w->level == 4 ? w->reserved | PTE_PS : w->reserved;
 }
 
 static bool is_large(const struct walk *w)
 {
-	if (!(w->entry & PTE_PS))
+	if (!(w->entry & PTE_PS) || w->level == 1)
 		return false;
 	if (w->levels == 2)
-		return w->level == 2 && (vcpu_cr4(w->vcpu) & X86_CR4_PSE);
+		return w->vcpu->cr4 & X86_CR4_PSE;
 	return w->level == 2 || (w->level == 3 && w->levels == 4);
 }
 
@@ -132,21 +129,22 @@ static int read_entry(struct walk *w)
 /* SDM "Access Rights". */
 static bool allowed(struct walk *w)
 {
+	bool writable = w->rights & PTE_W, user = w->rights & PTE_U;
 	struct vcpu *vcpu = w->vcpu;
-	u64 cr4 = vcpu_cr4(vcpu);
+	u64 cr4 = vcpu->cr4;	/* SMEP and SMAP don't change without an exit */
 
 	if (w->access & ACCESS_FETCH) {
-		if (w->nx)
+		if (w->nx_enabled && (w->nx & PTE_NX))
 			return false;
 		if (w->access & ACCESS_USER)
-			return w->user;
-		return !(w->user && (cr4 & X86_CR4_SMEP));
+			return user;
+		return !(user && (cr4 & X86_CR4_SMEP));
 	}
 	if (w->access & ACCESS_USER)
-		return w->user && (w->writable || !(w->access & ACCESS_WRITE));
-	if (w->user && (cr4 & X86_CR4_SMAP) && !(vcpu_rflags(vcpu) & X86_EFLAGS_AC))
+		return user && (writable || !(w->access & ACCESS_WRITE));
+	if (user && (cr4 & X86_CR4_SMAP) && !(vcpu_rflags(vcpu) & X86_EFLAGS_AC))
 		return false;
-	return w->writable || !(w->access & ACCESS_WRITE) || !(vcpu_cr0(vcpu) & X86_CR0_WP);
+	return writable || !(w->access & ACCESS_WRITE) || !(vcpu_cr0(vcpu) & X86_CR0_WP);
 }
 
 /*
@@ -161,7 +159,7 @@ static int set_entry_bits(struct walk *w, gpa_t gpa, u64 old, u64 bits)
 	hva_t hva;
 	int r;
 
-	if (new == old || !slot || (slot->flags & MINIVMM_MEM_READONLY))
+	if (!slot || (slot->flags & MINIVMM_MEM_READONLY))
 		return 0;
 	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
 	if (w->entry_size == 8)
@@ -176,29 +174,29 @@ static int set_entry_bits(struct walk *w, gpa_t gpa, u64 old, u64 bits)
 
 static int walk_down(struct walk *w, struct guest_fault *fault)
 {
+	bool large;
 	int r;
 
 	for (w->level = w->levels; ; w->level--) {
-		bool leaf;
-
 		r = read_entry(w);
 		if (r)
 			return r;
 		if (!(w->entry & PTE_P))
 			return fail(w, fault, 0);
-		leaf = w->level == 1 || is_large(w);
-		if (w->entry & reserved_bits(w, leaf))
+		large = is_large(w);
+		if (unlikely(w->entry & reserved_bits(w, large)))
 			return fail(w, fault, X86_PF_PROT | X86_PF_RSVD);
-		if (w->levels != 3 || w->level != 3) {	/* PDPTEs of PAE have no rights */
-			w->writable &= !!(w->entry & PTE_W);
-			w->user &= !!(w->entry & PTE_U);
-			w->nx |= w->nx_enabled && (w->entry & PTE_NX);
-			r = leaf ? 0 : set_entry_bits(w, w->entry_gpa, w->entry, PTE_A);
-			if (r)
-				return r;
+		if (w->levels != 3 || w->level != 3) {	/* PDPTEs of PAE have no rights, and no A bit */
+			w->rights &= w->entry;
+			w->nx |= w->entry;
+			if (large || w->level == 1)
+				return 0;
+			if (!(w->entry & PTE_A)) {
+				r = set_entry_bits(w, w->entry_gpa, w->entry, PTE_A);
+				if (r)
+					return r;
+			}
 		}
-		if (leaf)
-			return 0;
 		w->table = w->entry & GENMASK_ULL(51, 12);
 	}
 }
@@ -230,6 +228,7 @@ static gpa_t leaf_gpa(const struct walk *w)
 int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct guest_fault *fault)
 {
 	struct walk w = { .vcpu = vcpu, .gva = gva, .access = access };
+	u64 bits;
 	int r;
 
 	if (!is_paging(vcpu)) {
@@ -243,10 +242,12 @@ int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct gues
 		return r;
 	if (!allowed(&w))
 		return fail(&w, fault, X86_PF_PROT);
-	r = set_entry_bits(&w, w.entry_gpa, w.entry,
-			   PTE_A | (access & ACCESS_WRITE ? PTE_D : 0));
-	if (r)
-		return r;
+	bits = PTE_A | (access & ACCESS_WRITE ? PTE_D : 0);
+	if (bits & ~w.entry) {
+		r = set_entry_bits(&w, w.entry_gpa, w.entry, bits);
+		if (r)
+			return r;
+	}
 	*gpa = leaf_gpa(&w);
 	return 0;
 }

@@ -93,18 +93,7 @@ void vmcs_clear(struct vmx_vcpu *vmx)
 		smp_call_function_single(cpu, vmcs_clear_here, vmx, 1);
 }
 
-/**
- * vmcs_load() - make a vCPU's VMCS this CPU's current one
- * @vmx: the vCPU
- * @cpu: this CPU
- *
- * Where VMX is off (the CPU is leaving) nothing is done: see vmx_wait_until_on().
- *
- * Context: preemption off, interrupts on.
- * Return: whether this CPU didn't hold it before: its per-CPU host fields must be written, and
- * translations that this CPU may have cached for the vCPU are of unknown age.
- */
-bool vmcs_load(struct vmx_vcpu *vmx, int cpu)
+static noinline bool vmcs_load_slowly(struct vmx_vcpu *vmx, int cpu)
 {
 	unsigned long flags;
 	bool moved;
@@ -132,9 +121,32 @@ bool vmcs_load(struct vmx_vcpu *vmx, int cpu)
 	return moved;
 }
 
-/*
- * A VMX instruction faulted: VMX is off on this CPU. If that is because the CPU is going offline,
- * the scheduler is about to move this task; sleep until it has.
+/**
+ * vmcs_load() - make a vCPU's VMCS this CPU's current one
+ * @vmx: the vCPU
+ * @cpu: this CPU
+ *
+ * Where VMX is off (the CPU is leaving) nothing is done: see vmx_wait_until_on().
+ *
+ * Context: preemption off, interrupts on.
+ * Return: whether this CPU didn't hold it before: its per-CPU host fields must be written, and
+ * translations that this CPU may have cached for the vCPU are of unknown age.
+ */
+bool vmcs_load(struct vmx_vcpu *vmx, int cpu)
+{
+	/* the usual case: nothing else ran on this CPU, and it is still in VMX operation */
+	if (likely(this_cpu_read(current_vmcs) == vmx && READ_ONCE(vmx->vmcs_cpu) == cpu))
+		return false;
+	return vmcs_load_slowly(vmx, cpu);
+}
+
+/**
+ * vmx_wait_until_on() - a VMX instruction faulted: VMX is off on this CPU
+ *
+ * If that is because the CPU is going offline, the scheduler is about to move this task; sleep until
+ * it has.
+ *
+ * Return: whether the instruction should be tried again.
  */
 bool vmx_wait_until_on(void)
 {
@@ -197,6 +209,7 @@ int hw_enable_cpu(void)
 		invept(VMX_EPT_EXTENT_GLOBAL, 0);
 	if (vmx_caps.vpid)
 		invvpid(VMX_VPID_EXTENT_ALL_CONTEXT, 0, 0);
+	vmx_note_user_msrs();
 	this_cpu_write(vmx_on, true);
 	return 0;
 }

@@ -25,12 +25,12 @@
 
 static void advance_rip(struct vcpu *vcpu, u64 len)
 {
-	u64 rip = reg_read(vcpu, R_RIP) + len;
-	bool db, l = false;
+	u64 old = reg_read(vcpu, R_RIP), rip = old + len;
 
-	if (is_long_mode(vcpu))
-		hw_cs_db_l(vcpu, &db, &l);
-	reg_write(vcpu, R_RIP, l ? rip : (u32)rip);
+	/* outside 64-bit mode it wraps at 4G: only where it gets there must the mode be looked up */
+	if (unlikely((old ^ rip) >> 32) && !is_64bit_code(vcpu))
+		rip = (u32)rip;
+	reg_write(vcpu, R_RIP, rip);
 }
 
 /**

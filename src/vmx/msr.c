@@ -28,8 +28,8 @@ static const u32 user_msr_index[NR_USER_MSRS] = {
 /* What this CPU holds of them. Used with interrupts off. */
 struct user_msrs {
 	struct user_return_notifier notifier;
-	bool registered;
-	u64 host[NR_USER_MSRS];
+	bool registered;		/* some differ from the host's */
+	u64 host[NR_USER_MSRS];		/* the kernel sets them when it brings up a CPU, and never again */
 	u64 now[NR_USER_MSRS];
 };
 
@@ -45,9 +45,12 @@ static void restore_user_msrs(struct user_msrs *m)
 {
 	int i;
 
-	for (i = 0; i < NR_USER_MSRS; i++)
-		if (m->now[i] != m->host[i])
-			wrmsrl(user_msr_index[i], m->host[i]);
+	for (i = 0; i < NR_USER_MSRS; i++) {
+		if (m->now[i] == m->host[i])
+			continue;
+		wrmsrl(user_msr_index[i], m->host[i]);
+		m->now[i] = m->host[i];
+	}
 	user_return_notifier_unregister(&m->notifier);
 	m->registered = false;
 }
@@ -72,33 +75,45 @@ void vmx_drop_user_msrs(void)
 		restore_user_msrs(m);
 }
 
-static void register_user_msrs(struct user_msrs *m)
-{
-	int i;
-
-	/* the host may change its own (TSC_AUX at boot of a CPU): read them anew each time */
-	for (i = 0; i < NR_USER_MSRS; i++)
-		if (have_user_msr(i))
-			rdmsrl(user_msr_index[i], m->host[i]);
-	memcpy(m->now, m->host, sizeof(m->now));
-	m->notifier.on_user_return = on_user_return;
-	user_return_notifier_register(&m->notifier);
-	m->registered = true;
-}
-
-/* Loads those that the guest has ever had a use for. */
-void vmx_load_user_msrs(struct vmx_vcpu *vmx)
+/* When VMX goes on here: what the host has in them. Interrupts off. */
+void vmx_note_user_msrs(void)
 {
 	struct user_msrs *m = this_cpu_ptr(&user_msrs);
 	int i;
 
-	if (!m->registered)
-		register_user_msrs(m);
-	for_each_set_bit(i, &vmx->user_msr_used, NR_USER_MSRS) {
-		if (m->now[i] == vmx->user_msr[i])
-			continue;
-		wrmsrl(user_msr_index[i], vmx->user_msr[i]);
-		m->now[i] = vmx->user_msr[i];
+	for (i = 0; i < NR_USER_MSRS; i++)
+		if (have_user_msr(i))
+			rdmsrl(user_msr_index[i], m->host[i]);
+	memcpy(m->now, m->host, sizeof(m->now));
+}
+
+/* Interrupts off: VMX going off on this CPU comes by IPI and drops them. */
+static noinline void load_user_msr(int i, u64 value)
+{
+	struct user_msrs *m = this_cpu_ptr(&user_msrs);
+	unsigned long flags;
+
+	local_irq_save(flags);
+	wrmsrl(user_msr_index[i], value);
+	m->now[i] = value;
+	if (!m->registered) {
+		m->registered = true;
+		m->notifier.on_user_return = on_user_return;
+		user_return_notifier_register(&m->notifier);
+	}
+	local_irq_restore(flags);
+}
+
+/* Loads those that the guest can see and that differ here. Preemption off. */
+void vmx_load_user_msrs(struct vmx_vcpu *vmx)
+{
+	unsigned long left;
+	int i;
+
+	for (left = vmx->user_msr_used; left; left &= left - 1) {
+		i = __ffs(left);
+		if (this_cpu_read(user_msrs.now[i]) != vmx->user_msr[i])
+			load_user_msr(i, vmx->user_msr[i]);
 	}
 }
 
@@ -108,12 +123,10 @@ void vmx_load_user_msrs(struct vmx_vcpu *vmx)
  */
 void vmx_user_msrs_changed(struct vmx_vcpu *vmx)
 {
-	unsigned long flags;
-
-	local_irq_save(flags);
+	preempt_disable();
 	if (vmx->host_saved)
 		vmx_load_user_msrs(vmx);
-	local_irq_restore(flags);
+	preempt_enable();
 }
 
 static void set_user_msr(struct vmx_vcpu *vmx, int i, u64 data)

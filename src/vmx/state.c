@@ -38,16 +38,19 @@ void hw_cache_reg(struct vcpu *vcpu, int reg)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 owned;
 
-	__set_bit(reg, &vcpu->reg_avail);
+	vcpu->reg_avail |= BIT(reg);
+	/* nearly every exit asks for these two */
+	if (reg == R_RIP) {
+		vcpu->r[R_RIP] = vmcs_readl(GUEST_RIP);
+		return;
+	}
+	if (reg == R_RFLAGS) {
+		vcpu->rflags = vmcs_readl(GUEST_RFLAGS);
+		return;
+	}
 	switch (reg) {
 	case R_RSP:
 		vcpu->r[R_RSP] = vmcs_readl(GUEST_RSP);
-		break;
-	case R_RIP:
-		vcpu->r[R_RIP] = vmcs_readl(GUEST_RIP);
-		break;
-	case R_RFLAGS:
-		vcpu->rflags = vmcs_readl(GUEST_RFLAGS);
 		break;
 	case R_CR0:
 		owned = vmx_guest_owned_cr0(vmx);

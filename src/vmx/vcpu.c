@@ -55,7 +55,9 @@ static void write_per_cpu_host_state(struct vmx_vcpu *vmx, int cpu)
 	u64 value;
 
 	vmcs_writel(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
-	vmcs_writel(HOST_GDTR_BASE, (unsigned long)get_current_gdt_ro());
+	vmx->host_gdt.address = (unsigned long)get_cpu_gdt_ro(cpu);
+	vmx->host_gdt.size = GDT_SIZE - 1;
+	vmcs_writel(HOST_GDTR_BASE, vmx->host_gdt.address);
 	rdmsrl(MSR_IA32_SYSENTER_ESP, value);
 	vmcs_writel(HOST_IA32_SYSENTER_ESP, value);
 	vmx->vmcs_gs_base = cpu_kernelmode_gs_base(cpu);
@@ -285,6 +287,12 @@ static u16 read_ldt(void)
 	return sel;
 }
 
+/* Twice in each RUN: without the tracepoint that wrmsrl() has. */
+static void write_kernel_gs_base(u64 value)
+{
+	__wrmsr(MSR_KERNEL_GS_BASE, (u32)value, value >> 32);
+}
+
 /*
  * Once after each load, before the first entry: remembers what an exit doesn't restore, and loads
  * the guest's KERNEL_GS_BASE and user-mode MSRs. Preemption off.
@@ -309,11 +317,11 @@ void vmx_save_host(struct vmx_vcpu *vmx)
 		rdmsrl(MSR_FS_BASE, vmx->host_fs_base);
 		rdmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
 	}
-	wrmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
+	write_kernel_gs_base(vmx->kernel_gs_base);
 	write_host_fs_gs(vmx);
 	vmx->host_saved = true;
 	if (vmx->user_msr_used)
-		vmx_user_msrs_changed(vmx);
+		vmx_load_user_msrs(vmx);
 	vmx->vcpu.stats.host_state_loads++;
 }
 
@@ -322,7 +330,7 @@ void vmx_restore_host(struct vmx_vcpu *vmx)
 {
 	if (!vmx->host_saved)
 		return;
-	rdmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
+	vmx->kernel_gs_base = __rdmsr(MSR_KERNEL_GS_BASE);
 	if (vmx->host_ldt_sel || (vmx->host_gs_sel & 7)) {
 		asm volatile("lldt %0" : : "m" (vmx->host_ldt_sel));
 		load_gs_index(vmx->host_gs_sel);
@@ -335,7 +343,7 @@ void vmx_restore_host(struct vmx_vcpu *vmx)
 	}
 	/* an exit leaves TR's limit at 0x67 and GDTR's at 0xffff */
 	invalidate_tss_limit();
-	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
-	load_fixmap_gdt(raw_smp_processor_id());
+	write_kernel_gs_base(vmx->host_kernel_gs_base);
+	load_gdt(&vmx->host_gdt);
 	vmx->host_saved = false;
 }

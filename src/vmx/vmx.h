@@ -5,6 +5,7 @@
 
 #include <linux/percpu.h>
 #include <linux/user-return-notifier.h>
+#include <asm/desc_defs.h>
 #include <asm/msr.h>
 
 #include "minivmm.h"
@@ -89,6 +90,7 @@ struct vmx_vcpu {
 	bool host_saved;
 	u16 host_fs_sel, host_gs_sel, host_ldt_sel, host_ds_sel, host_es_sel;
 	u64 host_fs_base, host_kernel_gs_base;
+	struct desc_ptr host_gdt;	/* of the CPU that it was last loaded on */
 	u64 vmcs_fs_base, vmcs_gs_base;	/* HOST_FS_BASE and HOST_GS_BASE as last written */
 	u16 vmcs_fs_sel, vmcs_gs_sel;
 	u64 kernel_gs_base;		/* the guest's, while it isn't loaded */
@@ -140,8 +142,9 @@ static inline void invvpid(unsigned long type, u16 vpid, gva_t gva)
 int vmx_msr_init(void);
 void vmx_msr_exit(void);
 extern unsigned long *vmx_msr_bitmap;	/* one page, the same for every vCPU */
-void vmx_load_user_msrs(struct vmx_vcpu *vmx);	/* interrupts off */
+void vmx_load_user_msrs(struct vmx_vcpu *vmx);	/* preemption off */
 void vmx_user_msrs_changed(struct vmx_vcpu *vmx);	/* any */
+void vmx_note_user_msrs(void);			/* VMX goes on here; interrupts off */
 void vmx_drop_user_msrs(void);			/* this CPU's, back to the host's; interrupts off */
 
 /* ---- mitigate.c ------------------------------------------------------------------------------ */
