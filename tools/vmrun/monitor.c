@@ -5,10 +5,27 @@
 #include "machine.h"
 #include "stats.h"
 
+/* The hypervisor answers about a vCPU only while it doesn't run. */
+static void while_paused(struct machine *m, FILE *out, void (*fn)(struct machine *m, FILE *out))
+{
+	if (vm_pause(&m->vm))
+		fn(m, out);
+	else
+		fprintf(out, "a vCPU doesn't come back from what it does\n");
+	vm_resume(&m->vm);
+}
+
+static void print_registers(struct machine *m, FILE *out)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->vm.nr; i++)
+		vcpu_print_registers(&m->vm.cpus[i], out);
+}
+
 static void do_info(struct machine *m, FILE *out)
 {
 	const struct options *o = m->options;
-	unsigned int i;
 
 	fprintf(out, "image   %s, %s\n", o->image, m->image_kind);
 	fprintf(out, "host    %s, MMU mode %s\n", o->dev, vm_mmu_name(&m->vm));
@@ -16,25 +33,30 @@ static void do_info(struct machine *m, FILE *out)
 		(unsigned long long)(m->mem.low_size >> 10),
 		(unsigned long long)(m->mem.high_size >> 10));
 	devices_info(&m->devices, out);
-	if (vm_pause(&m->vm))
-		for (i = 0; i < m->vm.nr; i++)
-			vcpu_print_registers(&m->vm.cpus[i], out);
-	else
-		fprintf(out, "a vCPU doesn't come back from what it does: no registers\n");
-	vm_resume(&m->vm);
+	while_paused(m, out, print_registers);
 }
 
-static void do_stats(struct machine *m, FILE *out)
+static void print_stats(struct machine *m, FILE *out)
 {
 	machine_print_stats(m, out);
 }
 
-static void do_nmi(struct machine *m, FILE *out)
+static void do_stats(struct machine *m, FILE *out)
+{
+	while_paused(m, out, print_stats);
+}
+
+static void send_nmi(struct machine *m, FILE *out)
 {
 	struct error err;
 
 	if (vm_nmi(&m->vm, &err))
 		fprintf(out, "%s\n", err.text);
+}
+
+static void do_nmi(struct machine *m, FILE *out)
+{
+	while_paused(m, out, send_nmi);
 }
 
 static void do_quit(struct machine *m, FILE *out)

@@ -9,7 +9,8 @@
 #include "stats.h"
 #include "vm.h"
 
-#define TYPE_MASK	0xf
+#define TYPE_MASK	0x0f
+#define UNIT_MASK	0xf0
 #define DESC_MAX	4096
 #define NAME_MAX_SIZE	256
 #define VALUES_MAX	4096
@@ -36,14 +37,15 @@ static struct counter *counter_of(struct counters *c, const char *name)
 	return &grown[c->nr++];
 }
 
-/* Only plain running counters say how often something happened. */
+/* Only running counters of no unit say how often something happened. */
 static void add_counter(struct counters *c, int fd, const struct minivmm_stats_header *h,
 			const struct minivmm_stats_desc *d, const char *name)
 {
 	struct counter *counter;
 	uint64_t value;
 
-	if ((d->flags & TYPE_MASK) != MINIVMM_STATS_TYPE_CUMULATIVE || d->size != 1 ||
+	if ((d->flags & TYPE_MASK) != MINIVMM_STATS_TYPE_CUMULATIVE ||
+	    (d->flags & UNIT_MASK) != MINIVMM_STATS_UNIT_NONE || d->size != 1 ||
 	    !read_all(fd, &value, sizeof(value), (off_t)h->data_offset + d->offset) || !value)
 		return;
 	counter = counter_of(c, name);

@@ -77,10 +77,14 @@ int vm_start(struct vm *vm, struct error *err);
 /* Call every vCPU's thread back and wait for its end. */
 void vm_stop(struct vm *vm);
 
-/* Between the two no vCPU runs, and its state can be read. False: one doesn't come back. */
+/*
+ * Between the two no vCPU runs, and it can be asked about: the hypervisor makes every ioctl on a vCPU
+ * wait for its RUN to return. False: one doesn't come back.
+ */
 bool vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 
+/* To the first CPU, while paused. */
 int vm_nmi(struct vm *vm, struct error *err);
 /* MINIVMM_VM_MMU_* of this VM, 0 when the hypervisor doesn't say. */
 unsigned int vm_mmu(const struct vm *vm);
@@ -109,7 +113,7 @@ void vcpu_print_registers(const struct vcpu *cpu, FILE *out);
 void vcpu_print_failure(const struct vcpu *cpu, FILE *out);
 const char *exit_reason_name(unsigned int reason);
 
-/* stats.c */
+/* stats.c: while paused or stopped. */
 void vm_print_stats(const struct vm *vm, FILE *out);
 
 #endif
