@@ -9,13 +9,21 @@ EMULATE_DIR := $(dir $(lastword $(MAKEFILE_LIST)))
 EMULATE_TOP := $(EMULATE_DIR)../..
 EMULATE_OUT := $(EMULATE_DIR)build/emulate
 
+# emulate_io.c takes src/io.c in, and kernel.h in the place of the kernel's headers
+EMULATE_HEADERS := $(sort $(filter-out linux/types.h linux/ioctl.h linux/minivmm.h, \
+	$(shell sed -n 's,^.include <\(\(linux\|asm\)/.*\.h\)>.*,\1,p' $(EMULATE_TOP)/src/minivmm.h \
+		$(EMULATE_TOP)/src/io.c $(EMULATE_TOP)/src/emulate/*.[ch])))
+EMULATE_SHIM := $(addprefix $(EMULATE_OUT)/include/,$(EMULATE_HEADERS))
+
 EMULATE_TESTS := $(patsubst $(EMULATE_DIR)%.c,$(EMULATE_OUT)/%,$(wildcard $(EMULATE_DIR)emulate_*.c))
 EMULATE_OBJS := $(addprefix $(EMULATE_OUT)/,decode.o execute.o model.o)
 
 EMULATE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -Wno-unused-parameter \
 		  -Wno-sign-compare -Wno-missing-field-initializers \
-		  -I$(EMULATE_DIR)shim/emulate -I$(EMULATE_TOP)/src -I$(EMULATE_TOP)/include/uapi \
+		  -I$(EMULATE_TOP)/src -I$(EMULATE_TOP)/include/uapi \
 		  -fsanitize=address,undefined -fno-sanitize-recover=all -MMD -MP
+EMULATE_PURE := -I$(EMULATE_DIR)shim/emulate
+EMULATE_IO := -I$(EMULATE_OUT)/include -I$(EMULATE_DIR)shim
 
 .PHONY: emulate-tests check-emulate
 emulate-tests: $(EMULATE_TESTS)
@@ -26,15 +34,23 @@ ifeq ($(firstword $(MAKEFILE_LIST)),$(lastword $(MAKEFILE_LIST)))
 check: check-emulate
 endif
 
+$(EMULATE_SHIM):
+	@mkdir -p $(@D)
+	@echo '#include <kernel.h>' > $@
+
 $(EMULATE_OUT)/%.o: $(EMULATE_TOP)/src/emulate/%.c
 	@mkdir -p $(@D)
-	$(CC) $(EMULATE_CFLAGS) -c -o $@ $<
+	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -c -o $@ $<
 
 $(EMULATE_OUT)/%.o: $(EMULATE_DIR)shim/emulate/%.c
 	@mkdir -p $(@D)
-	$(CC) $(EMULATE_CFLAGS) -c -o $@ $<
+	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -c -o $@ $<
 
-$(EMULATE_TESTS): $(EMULATE_OUT)/%: $(EMULATE_DIR)%.c $(EMULATE_OBJS)
-	$(CC) $(EMULATE_CFLAGS) -o $@ $< $(EMULATE_OBJS) -lcmocka -lZydis
+$(EMULATE_OUT)/emulate_io: $(EMULATE_DIR)emulate_io.c $(EMULATE_DIR)shim/kernel.c | $(EMULATE_SHIM)
+	$(CC) $(EMULATE_CFLAGS) $(EMULATE_IO) -o $@ $(EMULATE_DIR)emulate_io.c \
+		$(EMULATE_DIR)shim/kernel.c -lcmocka -lpthread
+
+$(EMULATE_OUT)/%: $(EMULATE_DIR)%.c $(EMULATE_OBJS)
+	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -o $@ $< $(EMULATE_OBJS) -lcmocka -lZydis
 
 -include $(wildcard $(EMULATE_OUT)/*.d)

@@ -46,7 +46,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void fail_on(const u8 *bytes, unsigned int len, int mode, const char *what, u64 got, u64 want)
+static void fail_on(const u8 *bytes, unsigned int len, int mode, const char *what, u64 got,
+		    u64 want)
 {
 	unsigned int i;
 
@@ -83,7 +84,7 @@ static void check_memory(struct model *m, const ZydisDecodedInstruction *zi,
 	/* to Zydis, 3E on an indirect branch is NOTRACK and nothing else; MPX, to us, is NOPs */
 	if (zi->attributes & ZYDIS_ATTRIB_HAS_NOTRACK || zi->meta.isa_set == ZYDIS_ISA_SET_MPX)
 		return;
-	/* "no base, disp32" stays that with REX.B; Zydis 4.0.0 makes r13 without a displacement of it */
+	/* "no base, disp32" stays that with REX.B; Zydis 4.0.0 makes r13 without disp32 of it */
 	if (zi->raw.rex.B && zi->raw.modrm.rm == 4 && zi->raw.modrm.mod == 0 &&
 	    zi->raw.sib.base == 5)
 		return;
@@ -103,7 +104,7 @@ static void check_memory(struct model *m, const ZydisDecodedInstruction *zi,
 			o->mem.segment - ZYDIS_REGISTER_ES);
 }
 
-/* Not compared: what only AMD, VIA or Xeon Phi has; EVEX's scaled displacements and vector addresses. */
+/* Not compared: what only AMD, VIA or Xeon Phi has. */
 static bool is_foreign(const ZydisDecodedInstruction *zi)
 {
 	return zi->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
@@ -111,7 +112,8 @@ static bool is_foreign(const ZydisDecodedInstruction *zi)
 	       zi->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
 	       zi->meta.category == ZYDIS_CATEGORY_PADLOCK ||
 	       zi->meta.isa_set == ZYDIS_ISA_SET_KNCE || zi->meta.isa_set == ZYDIS_ISA_SET_KNCV ||
-	       zi->meta.isa_set == ZYDIS_ISA_SET_KNCJKBR || zi->meta.isa_set == ZYDIS_ISA_SET_KNCSTREAM ||
+	       zi->meta.isa_set == ZYDIS_ISA_SET_KNCJKBR ||
+	       zi->meta.isa_set == ZYDIS_ISA_SET_KNCSTREAM ||
 	       zi->meta.isa_set == ZYDIS_ISA_SET_KNC_MISC ||
 	       zi->meta.isa_set == ZYDIS_ISA_SET_SSE4A || zi->mnemonic == ZYDIS_MNEMONIC_FEMMS;
 }
@@ -123,9 +125,11 @@ static bool is_undefined(const ZydisDecodedInstruction *zi)
 	       zi->mnemonic == ZYDIS_MNEMONIC_UD2;
 }
 
+/* Nor EVEX's scaled displacements and vector addresses. */
 static bool has_modrm_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *o)
 {
-	return o->type == ZYDIS_OPERAND_TYPE_MEMORY && zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	return o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
 	       o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
 	       (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
 		o->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64);

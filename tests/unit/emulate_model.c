@@ -917,7 +917,7 @@ static void test_port_permission(void **state)
 	m->regs[EMU_RDX] = 0x3f9;
 	m->seg[EMU_TR].base = 0x30000;
 	m->seg[EMU_TR].limit = 0x68 + 0x80;
-	model_map(m, 0x30000, PAGE_WRITE);		/* the kernel's: nothing to the CPU itself */
+	model_map(m, 0x30000, PAGE_WRITE);		/* the kernel's */
 	model_put(m, 0x30066, "\x68", 2);
 	assert_int_equal(model_run(m), EMU_OK);
 	m->e.rip = 0x1000;
@@ -982,7 +982,7 @@ static void test_port_bitmap_in_compatibility_mode(void **state)
 	model_free(m);
 }
 
-/* ---- a few values that the CPU of the test can't show ------------------------------------------ */
+/* ---- a few values that the CPU of the test can't show ---------------------------------------- */
 
 static void test_32_bit_encodings(void **state)
 {

@@ -327,7 +327,8 @@ enum emu_result emu_host_in(struct emu *e, u16 port, unsigned int size, unsigned
 enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigned int count)
 {
 	struct model *m = to_model(e);
-	size_t room = sizeof(m->port_out) - m->port_out_len, len = min_t(size_t, count * size, room);
+	size_t room = sizeof(m->port_out) - m->port_out_len;
+	size_t len = min_t(size_t, count * size, room);
 
 	assert_true(count >= 1 && count * size <= 4096);
 	m->wanted = (struct model_access){ .address = port, .size = size, .count = count };
