@@ -555,7 +555,7 @@ void cpuid_guest(struct vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	*edx = out.edx;
 }
 
-/* ---- what follows from the table -------------------------------------------------------------- */
+/* ---- what follows from the table ------------------------------------------------------------- */
 
 static u8 guest_maxphyaddr(struct cpuid_table *t)
 {

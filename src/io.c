@@ -6,10 +6,10 @@
  * How an instruction meets a device that userspace emulates:
  *  - A write is queued while the instruction runs and goes out when it is done: one exit for each
  *    piece of at most 8 bytes, RIP already behind the instruction.
- *  - A read stops the instruction before it has changed anything. The next RUN brings the data; they
- *    go into a log, and the instruction is run again from its first byte, its reads so far answered
- *    from the log. So no state of a half-done instruction has to be kept, and memory, mode and
- *    registers may change in between as they like.
+ *  - A read stops the instruction before it has changed anything. The next RUN brings the data;
+ *    they go into a log, and the instruction is run again from its first byte, its reads so far
+ *    answered from the log. So no state of a half-done instruction has to be kept, and memory, mode
+ *    and registers may change in between as they like.
  *
  * The run page and the one behind it are mapped by the client, who may change them at any time:
  * each is read once, and what must be remembered is remembered elsewhere.
@@ -35,8 +35,8 @@ struct io_range {
 };
 
 /*
- * Sorted and without overlaps. Replaced whole; read under RCU or vm->srcu. Making a VM replaces it a
- * few times, and waiting for readers each time would be most of what that costs: the old ones are
+ * Sorted and without overlaps. Replaced whole; read under RCU or vm->srcu. Making a VM replaces it
+ * a few times, and waiting for readers each time would be most of what that costs: the old ones are
  * kept until someone waits anyway, or there are too many.
  */
 struct io_bus {
@@ -253,8 +253,8 @@ struct emulator {
 	struct emu emu;
 	struct vcpu *vcpu;
 
-	/* reads of devices, so far, of the instruction that is being done; and how many of them this
-	 * run has used */
+	/* reads of devices, so far, of the instruction that is being done; and how many of them
+	 * this run has used */
 	struct mmio log[MAX_READS];
 	int logged, replayed;
 	struct mmio wanted;		/* EMU_IO: what to ask for, if not a port */
@@ -458,7 +458,7 @@ enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigne
 	for (i = 0; i < count; i++) {
 		void *data = e->port_data + i * size;
 
-		memcpy(&item, data, size);	/* the client can't change it under the device's eyes */
+		memcpy(&item, data, size);	/* the client may change it any time */
 		if (!bus_access(em->vcpu, BUS_PIO, port, size, &item, true))
 			continue;
 		/* a device that left in the middle: the client gets what it hasn't seen */
@@ -471,7 +471,7 @@ enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigne
 	return EMU_OK;
 }
 
-/* ---- the guest's memory and devices ----------------------------------------------------------- */
+/* ---- the guest's memory and devices ---------------------------------------------------------- */
 
 static bool is_memory(struct vcpu *vcpu, gpa_t gpa, bool write)
 {
@@ -796,7 +796,7 @@ static void emulator_load(struct emulator *em)
 	}
 }
 
-/* Takes over what the instruction has changed. It ends an interrupt shadow, and TF traps after it. */
+/* Takes over what the instruction has changed. It ends an interrupt shadow; TF traps after it. */
 static void emulator_commit(struct emulator *em)
 {
 	struct vcpu *vcpu = em->vcpu;

@@ -25,7 +25,7 @@ struct opcode {
 
 #define UNDEF		{ .op = OP_UNDEFINED }
 #define PREFIX		{ .op = OP_PREFIX }
-#define ESCAPE(f)	{ .op = OP_ESCAPE, .flags = (f) }	/* 0F; VEX, or what stood there before */
+#define ESCAPE(f)	{ .op = OP_ESCAPE, .flags = (f) }	/* 0F; VEX or its elder */
 #define OTHER(i, f)	{ .imm = (i), .flags = (f) }	/* decoded, not executed */
 
 /* op Eb,Gb; op Ev,Gv; op Gb,Eb; op Gv,Ev; op AL,Ib; op rAX,Iz */
@@ -260,7 +260,7 @@ static const struct { u8 op, imm; } groups[GROUPS_END - G1][8] = {
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* Fetches what there is up to the end of the page or of the segment. At least one byte, or not OK. */
+/* Fetches what there is up to the end of the page or of the segment. OK: at least one byte. */
 static enum emu_result refill(struct emu *e)
 {
 	struct insn *insn = &e->insn;

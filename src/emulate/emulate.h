@@ -143,9 +143,9 @@ enum emu_access {
 };
 
 /*
- * Linear addresses are checked against segments and for canonical form already. Those of the program
- * (not EMU_SYSTEM) wrap at 4G outside of EMU_LONG. Each returns EMU_OK; or EMU_FAULT with e->fault set, EMU_UNHANDLED or
- * EMU_ERROR, having changed nothing; a read may return EMU_IO.
+ * Linear addresses are checked against segments and for canonical form already. Those of the
+ * program (not EMU_SYSTEM) wrap at 4G outside of EMU_LONG. Each returns EMU_OK; or EMU_FAULT with
+ * e->fault set, EMU_UNHANDLED or EMU_ERROR, having changed nothing; a read may return EMU_IO.
  */
 
 /* len bytes of code that don't cross a page. */
@@ -164,7 +164,7 @@ enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigne
 void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s);
 u64 emu_host_segment_base(struct emu *e, unsigned int seg);
 
-/* ---- between decode.c and execute.c ------------------------------------------------------------ */
+/* ---- between decode.c and execute.c ---------------------------------------------------------- */
 
 enum emu_op {	/* what execute.c can do, and what no CPU does */
 	OP_OTHER,	/* known to the decoder only */

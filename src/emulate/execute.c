@@ -290,7 +290,7 @@ static bool condition(const struct emu *e, u8 cc)
 	return yes != (cc & 1);
 }
 
-/* ---- operations: dst.val and src.val in, dst.val out --------------------------------------------- */
+/* ---- operations: dst.val and src.val in, dst.val out ----------------------------------------- */
 
 static enum emu_result op_add(struct emu *e)
 {
@@ -830,12 +830,12 @@ static enum emu_result op_string(struct emu *e)
 	string_registers(e, &s, op->uses);
 	if (!e->insn.rep || !s.left || s.end)
 		return done(e);
-	/* an interrupt between iterations finds RF set: an instruction breakpoint has fired already */
+	/* an interrupt between iterations finds RF set: a breakpoint here has fired already */
 	e->out.rflags |= RFLAGS_RF;
 	return EMU_PART;
 }
 
-/* ---- the table, and the usual way --------------------------------------------------------------- */
+/* ---- the table, and the usual way ------------------------------------------------------------ */
 
 static const struct {
 	enum emu_result (*fn)(struct emu *e);
