@@ -403,6 +403,8 @@ static void test_forms(void **state)
 		const struct form *f = &forms[i];
 		u64 flags = f->flags & ONLY_CF ? 0x41 : f->flags & NO_AF ? FLAGS & ~0x10 : FLAGS;
 
+		if (f->map[1] == 0x38 && !__builtin_cpu_supports("movbe"))
+			continue;
 		for (n = 0; n < ROUNDS; n++) {
 			choose(&c, f);
 			compare(f->name, &c, flags);
@@ -524,12 +526,6 @@ static int setup(void **state)
 {
 	u64 page;
 
-	native = mmap(NULL, sizeof(*native), PROT_READ | PROT_WRITE | PROT_EXEC,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	if (native == MAP_FAILED) {
-		print_message("no writable and executable memory below 2G: skipped\n");
-		return -1;
-	}
 	guest = model_new(EMU_LONG);
 	for (page = 0; page < sizeof(*native); page += 4096)
 		model_map(guest, (u64)(uintptr_t)native + page, PAGE_ALL);
@@ -553,5 +549,11 @@ int main(void)
 		cmocka_unit_test(test_strings),
 	};
 
+	native = mmap(NULL, sizeof(*native), PROT_READ | PROT_WRITE | PROT_EXEC,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	if (native == MAP_FAILED) {
+		puts("1..0 # SKIP no writable and executable memory below 2G");
+		return 0;
+	}
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
