@@ -24,6 +24,7 @@ extern int shim_rcu_depth;
 #define rcu_dereference(p)	(assert(shim_rcu_depth), (p))
 #define srcu_read_lock(s)	((s)->x++)
 #define srcu_read_unlock(s, i)	((s)->x--, (void)(i))
+#undef srcu_dereference
 #define srcu_dereference(p, s)	(assert((s)->x), (p))
 #define synchronize_srcu(s)	assert((s)->x == 0)
 #define rcu_dereference_protected(p, held) (assert(held), (p))

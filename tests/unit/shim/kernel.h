@@ -68,6 +68,7 @@ typedef unsigned int gfp_t;
 #define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define xchg(p, v)	__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define array_index_nospec(i, n) (i)
+#define srcu_dereference(p, srcu) (p)
 
 /* ---- bits ------------------------------------------------------------------------------------ */
 
