@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <asm/unaligned.h>
 
 #include "minivmm.h"
 
@@ -77,23 +78,33 @@ static int copy_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len
 	return 0;
 }
 
-/* A table entry, or an instruction's bytes, within a page: what is read most. */
-static bool read_words(struct vcpu *vcpu, gpa_t gpa, u64 *data, int words)
+/*
+ * A table entry, or an instruction's bytes, within a page: what is read most. 8 to 16 bytes are read
+ * as two words that may overlap.
+ */
+static bool read_words(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
 {
 	struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
-	u64 __user *p;
+	u64 first, last;
+	hva_t hva;
 
-	if (!slot || offset_in_page(gpa) + words * 8 > PAGE_SIZE)
+	if (!slot || offset_in_page(gpa) + len > PAGE_SIZE)
 		return false;
-	p = (u64 __user *)(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa));
-	return !__get_user(data[0], p) && (words == 1 || !__get_user(data[1], p + 1));
+	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
+	if (__get_user(first, (u64 __user *)hva))
+		return false;
+	if (len > 8) {
+		if (__get_user(last, (u64 __user *)(hva + len - 8)))
+			return false;
+		put_unaligned(last, (u64 *)(data + len - 8));
+	}
+	put_unaligned(first, (u64 *)data);
+	return true;
 }
 
 int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
 {
-	if (len == 8 && read_words(vcpu, gpa, data, 1))
-		return 0;
-	if (len == 16 && read_words(vcpu, gpa, data, 2))
+	if (len >= 8 && len <= 16 && read_words(vcpu, gpa, data, len))
 		return 0;
 	return copy_guest(vcpu, gpa, data, len, false);
 }

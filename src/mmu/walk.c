@@ -117,13 +117,25 @@ static int fail(struct walk *w, struct guest_fault *fault, u32 bits)
 	return 1;
 }
 
-static int read_entry(struct walk *w)
+static __always_inline int read_entry(struct walk *w)
 {
 	unsigned int index = (w->gva >> span_shift(w, w->level)) & ((1 << w->index_bits) - 1);
 
-	w->entry = 0;
-	w->entry_gpa = w->table + index * w->entry_size;
-	return read_guest(w->vcpu, w->entry_gpa, &w->entry, w->entry_size) ? -EAGAIN : 0;
+	gpa_t gpa = w->table + index * w->entry_size;
+	struct memslot *slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(gpa));
+	hva_t hva;
+	u32 entry32;
+
+	if (!slot)
+		return -EAGAIN;
+	w->entry_gpa = gpa;
+	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
+	if (w->entry_size == 8)
+		return __get_user(w->entry, (u64 __user *)hva) ? -EAGAIN : 0;
+	if (__get_user(entry32, (u32 __user *)hva))
+		return -EAGAIN;
+	w->entry = entry32;
+	return 0;
 }
 
 /* SDM "Access Rights". */

@@ -417,6 +417,10 @@ static int handle_ept_violation(struct vmx_vcpu *vmx)
 		return r;
 	if (vmx->vectoring)
 		return delivery_to_mmio(vmx, gpa);
+	/* the CPU has walked the guest's tables for this access: no need to do it again */
+	if ((qual & EPT_VIOLATION_GVA_IS_VALID) && (qual & EPT_VIOLATION_GVA_TRANSLATED))
+		return emulate_mmio(vcpu, vmcs_readl(GUEST_LINEAR_ADDRESS), gpa,
+				    qual & EPT_VIOLATION_ACC_WRITE);
 	return emulate_instruction(vcpu);
 }
 
