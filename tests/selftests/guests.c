@@ -69,10 +69,21 @@ static void console(char c)
 	say("guest: %s", line);
 }
 
+static void set_line(struct vcpu *v, u8 request)
+{
+	struct minivmm_irq_level line = { .irq = request & ~IRQ_RAISE, .level = !!(request & IRQ_RAISE) };
+
+	CHECK_OK(ioctl(v->vm->fd, MINIVMM_IRQ_LINE, &line));
+}
+
 static void serve_out(struct vcpu *v)
 {
 	struct minivmm_run *run = v->run;
 
+	if (run->io.port == PORT_IRQ)
+		set_line(v, *(u8 *)pio_data(v));
+	if (run->io.port == PORT_NMI)
+		CHECK_OK(ioctl(v->fd, MINIVMM_NMI, 0));
 	for (u32 i = 0; i < run->io.count && run->io.port == PORT_CONSOLE; i++)
 		console(((char *)pio_data(v))[i * run->io.size]);
 }
@@ -95,10 +106,21 @@ static void run_guest(struct vcpu *v)
 	}
 }
 
+/* The TSC deadline timer needs the local APIC in the kernel: KVM leaves it to the client to say so. */
+static void set_cpuid(struct vcpu *v, u64 flags)
+{
+	struct minivmm_cpuid2 *c = supported_cpuid();
+
+	for (u32 i = 0; opt.oracle && flags & NEEDS_IRQCHIP && i < c->nent; i++)
+		if (c->entries[i].function == 1)
+			c->entries[i].ecx |= 1 << 24;
+	CHECK_OK(ioctl(v->fd, MINIVMM_SET_CPUID2, c));
+}
+
 static void run_guest_test(void)
 {
 	const struct guest_test *t = (const struct guest_test *)running;
-	struct minivmm_pit_config pit = { 0 };
+	struct minivmm_pit_config pit = { .flags = MINIVMM_PIT_SPEAKER_DUMMY };
 	struct vm *vm = vm_with_memory(IMAGE_MEMORY);
 	struct image *image = (void *)(vm->mem + IMAGE_BASE + IMAGE_HEADER);
 	struct vcpu *v;
@@ -108,7 +130,8 @@ static void run_guest_test(void)
 		CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_IRQCHIP, 0));
 		CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_PIT2, &pit));
 	}
-	v = vcpu_create(vm, 0);
+	v = vcpu_create_bare(vm, 0);
+	set_cpuid(v, t->flags);
 	vm_load(vm, IMAGE_BASE, t->program->start, t->program->end - t->program->start);
 	image->selected = t->number;
 	vcpu_enter_mode(v, LONG64, IMAGE_BASE);

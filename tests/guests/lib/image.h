@@ -11,6 +11,11 @@
 #define PORT_CONSOLE	0x3f8		/* a character per byte, never polled */
 #define PORT_EXIT	0xf4		/* a RESULT_ of 4 bytes: the guest is done */
 
+/* Lines and NMIs that the guest asks its runner for, as a device would give them. */
+#define PORT_IRQ	0xf5		/* byte: GSI, | IRQ_RAISE */
+#define IRQ_RAISE	0x80
+#define PORT_NMI	0xf6
+
 #define RESULT_PASSED	0
 #define RESULT_FAILED	1
 #define RESULT_SKIPPED	2		/* the last line on the console says why */
