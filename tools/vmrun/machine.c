@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "acpi.h"
 #include "exitcode.h"
 #include "machine.h"
 #include "mptable.h"
@@ -184,8 +185,10 @@ static int create_cpus(struct machine *m, const struct entry *entry, struct erro
 	    vcpu_set_entry(&m->vm.cpus[0], entry, err))
 		return -1;
 	vm_cpu_signature(&m->vm, &signature, &features);
-	if (entry->mode != ENTRY_REAL)
+	if (entry->mode != ENTRY_REAL) {
 		mptable_write(&m->mem, m->options->cpus, signature, features);
+		acpi_write(&m->mem, m->options->cpus);
+	}
 	return 0;
 }
 
