@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* RTC, keyboard controller, reset and debug ports. */
+/* RTC, keyboard controller, reset, power-off and debug ports. */
 #include <stdio.h>
 #include <time.h>
 
@@ -222,6 +222,38 @@ static void pci_address_is_no_reset(void **state)
 	assert_int_equal(f->stop_code, FAKE_NO_STOP);
 }
 
+static void outw(struct fake *f, uint16_t port, uint16_t value)
+{
+	bus_do(&f->ports, port, (uint8_t *)&value, 2, true);
+}
+
+static uint16_t inw(struct fake *f, uint16_t port)
+{
+	uint16_t value;
+
+	bus_do(&f->ports, port, (uint8_t *)&value, 2, false);
+	return value;
+}
+
+static void acpi_powers_off(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(inw(f, 0x604), 1);		/* ACPI mode is on */
+	outw(f, 0x600, 0xffff);
+	assert_int_equal(inw(f, 0x600), 0);
+	outw(f, 0x602, 0x0120);
+	assert_int_equal(inw(f, 0x602), 0x0120);
+	outw(f, 0x604, 5 << 10);
+	assert_int_equal(inw(f, 0x604), 5 << 10 | 1);
+	outw(f, 0x604, 4 << 10 | 1 << 13);		/* a sleep that isn't offered */
+	assert_int_equal(inw(f, 0x604), 4 << 10 | 1);
+	assert_int_equal(f->stop_code, FAKE_NO_STOP);
+	outw(f, 0x604, 5 << 10 | 1 << 13);
+	assert_int_equal(f->stop_code, EXIT_GUEST_OK);
+	assert_non_null(strstr(f->stop_why, "powered off"));
+}
+
 static void debug_exit(void **state)
 {
 	struct fake *f = *state;
@@ -260,6 +292,7 @@ int main(void)
 		machine_test(kbd_has_no_keyboard),
 		machine_test(resets),
 		machine_test(pci_address_is_no_reset),
+		machine_test(acpi_powers_off),
 		machine_test(debug_exit),
 		machine_test(debug_console),
 	};

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "acpi.h"
 #include "layout.h"
 #include "loaders/linux.h"
 #include "mptable.h"
@@ -110,6 +111,90 @@ static void mptable_is_well_formed(void **state)
 		assert_int_equal(n[3], 15);
 		assert_int_equal(n[4], 2);
 	}
+}
+
+/* ---- ACPI ------------------------------------------------------------------------------------ */
+
+/* The address of the table in the XSDT that has this signature, checked; 0 if there is none. */
+static uint64_t acpi_table(uint64_t xsdt, const char *signature, uint32_t *len)
+{
+	uint32_t size, i;
+	uint64_t table;
+
+	mem_read(&mem, xsdt + 4, &size, 4);
+	assert_int_equal(sum(xsdt, size), 0);
+	for (i = 36; i < size; i += 8) {
+		assert_true(mem_read(&mem, xsdt + i, &table, 8));
+		assert_true(mem_read(&mem, table + 4, len, 4));
+		assert_int_equal(sum(table, *len), 0);
+		if (!memcmp(mem_at(&mem, table, 4), signature, 4))
+			return table;
+	}
+	return 0;
+}
+
+static void madt_lists_the_cpus(uint64_t madt, uint32_t len, unsigned int cpus)
+{
+	unsigned int n = 0, ioapics = 0;
+	const uint8_t *m = mem_at(&mem, madt, len), *e = m + 44;
+
+	for (; e < m + len; e += e[1]) {
+		assert_in_range(e[1], 2, 12);
+		if (e[0] == 0) {
+			assert_int_equal(e[3], n);
+			n++;
+		} else if (e[0] == 1) {
+			ioapics++;
+		}
+	}
+	assert_ptr_equal(e, m + len);
+	assert_int_equal(n, cpus);
+	assert_int_equal(ioapics, 1);
+}
+
+static void acpi_is_well_formed(void **state)
+{
+	uint64_t rsdp, xsdt = 0, fadt, dsdt;
+	unsigned int cpus;
+	uint32_t len;
+
+	(void)state;
+	for (cpus = 1; cpus <= CPUS_MAX; cpus++) {
+		acpi_write(&mem, cpus);
+		for (rsdp = BIOS_START; rsdp < BIOS_END; rsdp += 16)
+			if (!memcmp(mem_at(&mem, rsdp, 8), "RSD PTR ", 8))
+				break;
+		assert_true(rsdp < BIOS_END);
+		assert_int_equal(sum(rsdp, 20), 0);
+		assert_int_equal(sum(rsdp, 36), 0);
+		mem_read(&mem, rsdp + 24, &xsdt, 8);
+		madt_lists_the_cpus(acpi_table(xsdt, "APIC", &len), len, cpus);
+		fadt = acpi_table(xsdt, "FACP", &len);
+		assert_int_equal(len, 244);
+		assert_true(mem_read(&mem, fadt + 140, &dsdt, 8));
+		mem_read(&mem, dsdt + 4, &len, 4);
+		assert_int_equal(sum(dsdt, len), 0);
+		assert_true(dsdt + len <= BIOS_END);
+	}
+}
+
+/* Both kinds of table share the BIOS' place. */
+static void tables_dont_overlap(void **state)
+{
+	uint8_t *bios = mem_at(&mem, BIOS_START, BIOS_END - BIOS_START), *copy;
+	size_t i, size = BIOS_END - BIOS_START, mp_end = 0;
+
+	(void)state;
+	memset(bios, 0, size);
+	mptable_write(&mem, CPUS_MAX, 1, 1);
+	for (i = 0; i < size; i++)
+		if (bios[i])
+			mp_end = i + 1;
+	copy = malloc(mp_end);
+	memcpy(copy, bios, mp_end);
+	acpi_write(&mem, CPUS_MAX);
+	assert_memory_equal(copy, bios, mp_end);
+	free(copy);
 }
 
 /* ---- page walk ------------------------------------------------------------------------------- */
@@ -360,6 +445,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_checked),
 		cmocka_unit_test(mptable_is_well_formed),
+		cmocka_unit_test(acpi_is_well_formed),
+		cmocka_unit_test(tables_dont_overlap),
 		cmocka_unit_test(walk_without_paging),
 		cmocka_unit_test(walk_of_4_levels),
 		cmocka_unit_test(walk_of_pae_and_32_bit),
