@@ -154,7 +154,7 @@ static void madt_lists_the_cpus(uint64_t madt, uint32_t len, unsigned int cpus)
 
 static void acpi_is_well_formed(void **state)
 {
-	uint64_t rsdp, xsdt = 0, fadt, dsdt;
+	uint64_t rsdp, xsdt = 0, madt, fadt, dsdt;
 	unsigned int cpus;
 	uint32_t len;
 
@@ -168,7 +168,8 @@ static void acpi_is_well_formed(void **state)
 		assert_int_equal(sum(rsdp, 20), 0);
 		assert_int_equal(sum(rsdp, 36), 0);
 		mem_read(&mem, rsdp + 24, &xsdt, 8);
-		madt_lists_the_cpus(acpi_table(xsdt, "APIC", &len), len, cpus);
+		madt = acpi_table(xsdt, "APIC", &len);
+		madt_lists_the_cpus(madt, len, cpus);
 		fadt = acpi_table(xsdt, "FACP", &len);
 		assert_int_equal(len, 244);
 		assert_true(mem_read(&mem, fadt + 140, &dsdt, 8));
