@@ -106,13 +106,15 @@ static void run_guest(struct vcpu *v)
 	}
 }
 
-/* The TSC deadline timer needs the local APIC in the kernel: KVM leaves it to the client to say so. */
+/* The TSC deadline timer needs the local APIC in the kernel: the client has to say so. */
 static void set_cpuid(struct vcpu *v, u64 flags)
 {
 	struct minivmm_cpuid2 *c = supported_cpuid();
 
-	for (u32 i = 0; opt.oracle && flags & NEEDS_IRQCHIP && i < c->nent; i++)
-		if (c->entries[i].function == 1)
+	bool offered = node_extension(MINIVMM_CAP_TSC_DEADLINE_TIMER);
+
+	for (u32 i = 0; flags & NEEDS_IRQCHIP && i < c->nent; i++)
+		if (offered && c->entries[i].function == 1)
 			c->entries[i].ecx |= 1 << 24;
 	CHECK_OK(ioctl(v->fd, MINIVMM_SET_CPUID2, c));
 }

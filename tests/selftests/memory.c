@@ -567,6 +567,115 @@ TEST(huge_pages_out_of_step)
 	check_hole(v, SLOT + 3 * PAGE + size);
 }
 
+/* ---- the dirty log ---------------------------------------------------------------------------- */
+
+#define LOGGED	200			/* pages: three words and a part of the fourth */
+
+static int get_dirty_log(struct vm *vm, u32 slot, void *bitmap)
+{
+	struct minivmm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
+
+	return ioctl(vm->fd, MINIVMM_GET_DIRTY_LOG, &log);
+}
+
+static void check_dirty(struct vm *vm, const u64 want[4])
+{
+	u64 bitmap[5];
+
+	memset(bitmap, 0x5a, sizeof(bitmap));
+	CHECK_OK(get_dirty_log(vm, 1, bitmap));
+	CHECK_MEM(bitmap, want, 4 * sizeof(u64));
+	CHECK_EQ(bitmap[4], 0x5a5a5a5a5a5a5a5a);
+}
+
+static struct vcpu *boot_with_log(u8 **hva)
+{
+	struct vcpu *v = BOOT(LONG64, peek);
+
+	*hva = host_memory(LOGGED * PAGE);
+	add_slot(v->vm, 1, MINIVMM_MEM_LOG_DIRTY_PAGES, SLOT, LOGGED * PAGE, *hva);
+	return v;
+}
+
+TEST(dirty_log_has_the_pages_written)
+{
+	static const u64 none[4], some[4] = { 1ull << 3 | 1ull << 63, 1, 0, 1ull << 7 }, one[4] = { 1 << 3 };
+	u8 *hva;
+	struct vcpu *v = boot_with_log(&hva);
+
+	check_dirty(v->vm, none);
+	guest_writes(v, SLOT + 3 * PAGE, 1);
+	guest_writes(v, SLOT + 63 * PAGE + 8, 1);
+	guest_writes(v, SLOT + 64 * PAGE, 1);
+	guest_writes(v, SLOT + 199 * PAGE, 1);
+	CHECK_EQ(guest_reads(v, SLOT + 100 * PAGE), 0);
+	/* What the client writes doesn't count. */
+	*word(hva, 101 * PAGE) = 1;
+	check_dirty(v->vm, some);
+	check_dirty(v->vm, none);
+	guest_writes(v, SLOT + 3 * PAGE, 2);
+	guest_writes(v, SLOT + 3 * PAGE, 3);
+	check_dirty(v->vm, one);
+	CHECK_EQ(*word(hva, 3 * PAGE), 3);
+}
+
+/* Pages that the guest had before logging began are noticed, too; also out of a large page. */
+TEST(dirty_log_is_turned_on_later)
+{
+	static const u64 first[4] = { 1 << 5 }, none[4];
+	struct vcpu *v = BOOT(LONG64, peek);
+	u8 *hva = host_memory(LOGGED * PAGE);
+
+	madvise(hva, LOGGED * PAGE, MADV_HUGEPAGE);
+	memset(hva, 0, LOGGED * PAGE);
+	add_slot(v->vm, 1, 0, SLOT, LOGGED * PAGE, hva);
+	guest_writes(v, SLOT + 5 * PAGE, 1);
+	add_slot(v->vm, 1, MINIVMM_MEM_LOG_DIRTY_PAGES, SLOT, LOGGED * PAGE, hva);
+	check_dirty(v->vm, none);
+	guest_writes(v, SLOT + 5 * PAGE, 2);
+	check_dirty(v->vm, first);
+	add_slot(v->vm, 1, 0, SLOT, LOGGED * PAGE, hva);
+	guest_writes(v, SLOT + 6 * PAGE, 2);
+	CHECK_ERRNO(get_dirty_log(v->vm, 1, hva), ENOENT);
+}
+
+/* What the hypervisor writes for the guest: here the data of INS. */
+GUEST64(insb_here, 1: insb; hlt; jmp 1b)
+
+TEST(dirty_log_has_what_is_written_for_the_guest)
+{
+	static const u64 one[4] = { 1 << 9 };
+	u8 *hva;
+	struct vcpu *v = boot_with_log(&hva);
+	struct minivmm_regs r = get_regs(v);
+
+	r.rdi = SLOT + 9 * PAGE;
+	r.rdx = 0x10;
+	set_regs(v, &r);
+	LOAD(v->vm, CODE, insb_here);
+	*(u8 *)RUN_TO_IN(v, 0x10, 1) = 0x77;
+	RUN_TO(v, MINIVMM_EXIT_HLT);
+	CHECK_EQ(hva[9 * PAGE], 0x77);
+	check_dirty(v->vm, one);
+}
+
+TEST(dirty_log_refuses)
+{
+	static const u64 one[4] = { 1 };
+	u8 *hva;
+	struct vcpu *v = boot_with_log(&hva);
+	u64 bitmap[4];
+
+	guest_writes(v, SLOT, 1);
+	CHECK_ERRNO(get_dirty_log(v->vm, 0, bitmap), ENOENT);
+	CHECK_ERRNO(get_dirty_log(v->vm, 2, bitmap), ENOENT);
+	CHECK_ERRNO(get_dirty_log(v->vm, 0xffff, bitmap), EINVAL);
+	CHECK_ERRNO(get_dirty_log(v->vm, 2 << 16, bitmap), EINVAL);
+	CHECK_ERRNO(ioctl(v->vm->fd, MINIVMM_GET_DIRTY_LOG, 8l), EFAULT);
+	check_dirty(v->vm, one);
+	CHECK_ERRNO(get_dirty_log(v->vm, 1, (void *)8), EFAULT);
+}
+
 /* ---- while vCPUs run ------------------------------------------------------------------------- */
 
 /* Counts in memory, and sees each value it wrote; anything else ends it. */
