@@ -346,6 +346,57 @@ int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_regio
 	return r;
 }
 
+/* Takes the log out of the slot: what is written from here on is logged anew. */
+static void take_dirty_bits(unsigned long *to, unsigned long *from, unsigned long words)
+{
+	unsigned long i;
+
+	for (i = 0; i < words; i++)
+		if (READ_ONCE(from[i]))
+			to[i] = xchg(&from[i], 0);
+}
+
+/**
+ * get_dirty_log() - GET_DIRTY_LOG
+ * @vm: the VM; slots_lock is taken
+ * @log: which slot, and where the bits go
+ *
+ * The bits are taken first and the pages protected afterwards: a write in between is reported, and is
+ * logged again. When it returns, every later write is.
+ *
+ * Context: may sleep; vCPUs may be running.
+ * Return: 0; -EINVAL: no such number; -ENOENT: no such slot, or it isn't logged; -EFAULT; -ENOMEM.
+ */
+int get_dirty_log(struct vm *vm, const struct minivmm_dirty_log *log)
+{
+	struct memslots *slots;
+	unsigned long *bits;
+	struct memslot *slot;
+	size_t words;
+	int i, r = -ENOENT;
+
+	if (log->slot >= MAX_MEMSLOTS)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	slots = current_slots(vm);
+	i = find_id(slots, log->slot);
+	if (i < 0 || !slots->slot[i].dirty_bitmap)
+		goto unlock;
+	slot = &slots->slot[i];
+	words = BITS_TO_LONGS(slot->npages);
+	r = -ENOMEM;
+	bits = kvcalloc(words, sizeof(*bits), GFP_KERNEL_ACCOUNT);
+	if (!bits)
+		goto unlock;
+	take_dirty_bits(bits, slot->dirty_bitmap, words);
+	mmu_write_protect(vm, slot->base_gfn, slot->base_gfn + slot->npages);
+	r = copy_to_user((void __user *)log->dirty_bitmap, bits, words * sizeof(*bits)) ? -EFAULT : 0;
+	kvfree(bits);
+unlock:
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}
+
 int memslots_create(struct vm *vm)
 {
 	struct memslots *slots = kvzalloc(sizeof(*slots), GFP_KERNEL_ACCOUNT);

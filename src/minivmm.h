@@ -137,6 +137,7 @@ struct vm {
 	struct list_head watch_link;
 	int watch_users;		/* callbacks that use this VM now; under the watch's lock */
 	bool hw_accessed_bits;		/* the CPU keeps A and D bits in our tables */
+	bool maps_devices;		/* some of its memory is a device's */
 	cpumask_var_t kick_mask;	/* scratch, under mmu_lock */
 
 	/* interrupts */
@@ -463,6 +464,7 @@ int load_pdptrs(struct vcpu *vcpu, u64 cr3);
 /* ---- memslot.c ------------------------------------------------------------------------------- */
 
 int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_region *mem);
+int get_dirty_log(struct vm *vm, const struct minivmm_dirty_log *log);
 int memslots_create(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 /* Under vm->srcu. */

@@ -57,6 +57,15 @@ static long do_set_memory_region(struct vm *vm, const void __user *arg)
 	return set_memory_region(vm, &mem);
 }
 
+static long do_get_dirty_log(struct vm *vm, const void __user *arg)
+{
+	struct minivmm_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return get_dirty_log(vm, &log);
+}
+
 /* Nothing is placed in guest memory, so the addresses are only checked: as KVM checks them. */
 static long do_set_tss_addr(unsigned long addr)
 {
@@ -136,6 +145,8 @@ static long vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
 		return vcpu_create(vm, arg);
 	case MINIVMM_SET_USER_MEMORY_REGION:
 		return do_set_memory_region(vm, p);
+	case MINIVMM_GET_DIRTY_LOG:
+		return do_get_dirty_log(vm, p);
 	case MINIVMM_SET_TSS_ADDR:
 		return do_set_tss_addr(arg);
 	case MINIVMM_SET_IDENTITY_MAP_ADDR:

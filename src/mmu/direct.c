@@ -22,7 +22,7 @@
 #define EPT_DIRTY		VMX_EPT_DIRTY_BIT
 #define EPT_SPECULATIVE		BIT_ULL(52)	/* mapped ahead: not accessed, on a CPU that can't tell */
 
-#define ZAP_BATCH		512	/* entries between two chances to let others in */
+#define BATCH		512	/* entries between two chances to let others in */
 
 static unsigned int entry_index(gfn_t gfn, int level)
 {
@@ -194,7 +194,7 @@ bool direct_zap(struct vm *vm, gfn_t *start, gfn_t end, struct list_head *freed)
 {
 	struct range_op op = {
 		.vm = vm, .start = *start, .end = min(end, PT_ENTRIES * level_pages(ROOT_LEVEL)),
-		.freed = freed, .zap = true, .leaf = zap_leaf, .budget = ZAP_BATCH,
+		.freed = freed, .zap = true, .leaf = zap_leaf, .budget = BATCH,
 	};
 	bool hit = vm->root && walk_table(&op, vm->root, start);
 
@@ -214,13 +214,16 @@ static bool protect_leaf(struct range_op *op, u64 *entry, int level)
 	return true;
 }
 
-bool direct_write_protect(struct vm *vm, gfn_t start, gfn_t end)
+bool direct_write_protect(struct vm *vm, gfn_t *start, gfn_t end)
 {
 	struct range_op op = {
-		.vm = vm, .start = start, .end = end, .leaf = protect_leaf, .budget = INT_MAX,
+		.vm = vm, .start = *start, .end = end, .leaf = protect_leaf, .budget = BATCH,
 	};
+	bool hit = vm->root && walk_table(&op, vm->root, start);
 
-	return vm->root && walk_table(&op, vm->root, &start);
+	if (!vm->root)
+		*start = end;
+	return hit;
 }
 
 /*

@@ -224,6 +224,8 @@ static int map_fault(struct vcpu *vcpu, struct fault *f)
 	/* a write that comes later must fault, to be logged */
 	if (f->slot->dirty_bitmap && !f->write)
 		m.writable = false;
+	if (m.device)
+		vm->maps_devices = true;
 	direct_map(vm, vcpu->mmu_cache, &m, &freed, &flush);
 	if (m.level == 1)
 		map_around(vcpu, f, &freed, &flush);

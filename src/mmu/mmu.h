@@ -48,7 +48,7 @@ void direct_map(struct vm *vm, struct mmu_cache *cache, const struct mapping *m,
 bool direct_present(struct vm *vm, gfn_t gfn);
 /* Clears what maps [*start, end), up to a bounded amount of work: *start tells how far it came. */
 bool direct_zap(struct vm *vm, gfn_t *start, gfn_t end, struct list_head *freed);
-bool direct_write_protect(struct vm *vm, gfn_t start, gfn_t end);
+bool direct_write_protect(struct vm *vm, gfn_t *start, gfn_t end);	/* likewise */
 /* Was anything of it accessed? And clear that, if so asked. */
 bool direct_age(struct vm *vm, gfn_t start, gfn_t end, bool clear);
 void free_tables(struct list_head *freed);

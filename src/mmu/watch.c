@@ -62,8 +62,15 @@ void mmu_zap_range(struct vm *vm, gfn_t start, gfn_t end)
 
 void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end)
 {
+	bool hit = false;
+
 	spin_lock(&vm->mmu_lock);
-	if (direct_write_protect(vm, start, end))
+	while (start < end) {
+		hit |= direct_write_protect(vm, &start, end);
+		cond_resched_lock(&vm->mmu_lock);
+	}
+	/* until here a vCPU may still write by its TLB; the log's reader waits for this */
+	if (hit)
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
 	spin_unlock(&vm->mmu_lock);
 }

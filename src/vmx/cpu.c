@@ -10,7 +10,9 @@
 #include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <asm/intel_pt.h>
 #include <asm/nospec-branch.h>
+#include <asm/perf_event.h>
 #include <asm/tlbflush.h>
 
 #include "compat.h"
@@ -198,10 +200,13 @@ int hw_enable_cpu(void)
 	if (cr4_read_shadow() & X86_CR4_VMXE)
 		return -EBUSY;
 
+	/* older CPUs refuse VMXON while Processor Trace is on */
+	intel_pt_handle_vmx(1);
 	cr4_set_bits(X86_CR4_VMXE);
 	r = vmxon(__pa(this_cpu_read(vmxon_region)));
 	if (r) {
 		cr4_clear_bits(X86_CR4_VMXE);
+		intel_pt_handle_vmx(0);
 		return r;
 	}
 	/* what was cached under our tags before VMX went off last time is stale */
@@ -236,6 +241,7 @@ void hw_disable_cpu(void)
 	this_cpu_write(vmx_on, false);
 	vmxoff();
 	cr4_clear_bits(X86_CR4_VMXE);
+	intel_pt_handle_vmx(0);
 }
 
 bool hw_cpu_enabled(void)

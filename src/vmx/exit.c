@@ -13,6 +13,7 @@
 #include <asm/traps.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vmx/vmx.h"
 
 #define MVM_ENOSYS	1000	/* what KVM's hypercalls return for one that isn't there */
@@ -412,6 +413,7 @@ static int handle_ept_violation(struct vmx_vcpu *vmx)
 	if (!vmx->vectoring && (qual & INTR_INFO_UNBLOCK_NMI))
 		hw_set_nmi_masked(vcpu, true);
 	vcpu->stats.faults++;
+	trace_minivmm_page_fault(vcpu, gpa, access);
 	r = mmu_fault(vcpu, gpa, access);
 	if (r != MMU_EMULATE)
 		return r;
@@ -535,6 +537,9 @@ static int fail_entry(struct vmx_vcpu *vmx, u64 reason)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
 
+	if (!vmx_caps.unrestricted_guest && !(is_protected(vcpu) && is_paging(vcpu)))
+		vcpu_fail(vcpu, "the guest is in real mode or has paging off (cr0 %#llx, rip %#llx): this CPU can't run that (no unrestricted guest), and it isn't emulated",
+			  vcpu_cr0(vcpu), reg_read(vcpu, R_RIP));
 	preempt_disable();
 	vmx_explain_failed_entry(vmx);
 	preempt_enable();
@@ -579,5 +584,8 @@ int hw_handle_exit(struct vcpu *vcpu)
 	if (reason >= ARRAY_SIZE(exits) || !exits[reason].handle)
 		return unexpected_exit(vmx);
 	vcpu->stats.exit[reason]++;
+	/* interrupt handlers say for themselves what they leave in the L1D */
+	if (reason != EXIT_REASON_EXTERNAL_INTERRUPT)
+		vmx->l1d_flush = true;
 	return exits[reason].handle(vmx);
 }

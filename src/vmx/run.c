@@ -6,15 +6,18 @@
 #include <linux/context_tracking.h>
 #include <linux/entry-kvm.h>
 #include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
 #include <linux/rcupdate.h>
 #include <linux/vtime.h>
 #include <asm/debugreg.h>
+#include <asm/perf_event.h>
 #include <asm/nospec-branch.h>
 #include <asm/mmu_context.h>
 #include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vmx/vmx.h"
 
 #define DR7_ENABLES	0xff	/* L0 .. G3 */
@@ -44,6 +47,7 @@ void hw_inject_exception(struct vcpu *vcpu)
 	inject(type, e->vector, e->has_error_code && is_protected(vcpu), e->error_code,
 	       vcpu->event_len);
 	vcpu->stats.injected_exceptions++;
+	trace_minivmm_inj(vcpu, MINIVMM_INJ_EXCEPTION, e->vector, e->error_code);
 }
 
 void hw_inject_interrupt(struct vcpu *vcpu)
@@ -51,6 +55,7 @@ void hw_inject_interrupt(struct vcpu *vcpu)
 	inject(vcpu->interrupt.soft ? INTR_TYPE_SOFT_INTR : INTR_TYPE_EXT_INTR,
 	       vcpu->interrupt.vector, false, 0, vcpu->event_len);
 	vcpu->stats.injected_irqs++;
+	trace_minivmm_inj(vcpu, MINIVMM_INJ_IRQ, vcpu->interrupt.vector, 0);
 }
 
 void hw_inject_nmi(struct vcpu *vcpu)
@@ -59,6 +64,7 @@ void hw_inject_nmi(struct vcpu *vcpu)
 	vcpu->nmi.masked = true;
 	inject(INTR_TYPE_NMI_INTR, X86_TRAP_NMI, false, 0, 0);
 	vcpu->stats.injected_nmis++;
+	trace_minivmm_inj(vcpu, MINIVMM_INJ_NMI, X86_TRAP_NMI, 0);
 }
 
 /* The entry won't happen after all: what was to be injected stays marked in the vCPU. */
@@ -257,11 +263,31 @@ static void load_guest_debug_registers(struct vcpu *vcpu)
 	set_debugreg(vcpu->dr[3], 3);
 }
 
-static void load_host_debug_registers(void)
+static void load_host_debug_registers(struct vmx_vcpu *vmx)
 {
-	/* an exit disables breakpoints; the host's are set up anew if it has any */
+	/* an exit disables breakpoints and clears DEBUGCTL; the host's are set up anew if it has any */
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
+	if (unlikely(vmx->host_debugctl))
+		update_debugctlmsr(vmx->host_debugctl);
+}
+
+/*
+ * Counters of the host's that must not count, or write records to memory, while the guest runs. By
+ * hand and not by lists in the VMCS: PEBS wants to be off for a while before the entry.
+ */
+static void stop_host_counters(const struct perf_guest_switch_msr *msrs, int n)
+{
+	for (; n > 0; n--, msrs++)
+		if (msrs->host != msrs->guest)
+			wrmsrl(msrs->msr, msrs->guest);
+}
+
+static void restart_host_counters(const struct perf_guest_switch_msr *msrs, int n)
+{
+	for (; n > 0; n--, msrs++)
+		if (msrs->host != msrs->guest)
+			wrmsrl(msrs->msr, msrs->host);
 }
 
 /*
@@ -281,6 +307,8 @@ static noinstr unsigned long enter_once(struct vmx_vcpu *vmx)
 
 	if (static_branch_unlikely(&vmx_l1d_flush_wanted))
 		vmx_flush_l1d(vmx);
+	else if (static_branch_unlikely(&mmio_stale_data_clear) && vmx->vcpu.vm->maps_devices)
+		x86_clear_cpu_buffers();
 	failed = vmx_enter(vmx, vmx->launched ? VMX_ENTER_RESUME : 0);
 
 	lockdep_hardirqs_off(CALLER_ADDR0);
@@ -329,10 +357,14 @@ void hw_prepare(struct vcpu *vcpu)
 void hw_enter(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	const struct perf_guest_switch_msr *counters;
+	int nr_counters = 0;
 	bool own_xcr0;
 
 	vmx->entry_retry = false;
 	refresh_host_cr(vmx);
+	counters = perf_guest_get_msrs(&nr_counters, NULL);
+	stop_host_counters(counters, nr_counters);
 	own_xcr0 = has_own_xcr0(vcpu);
 	if (own_xcr0)
 		write_xcr0(vcpu->xcr0);
@@ -344,6 +376,7 @@ void hw_enter(struct vcpu *vcpu)
 		rcu_virt_note_context_switch(smp_processor_id());
 
 	do {
+		trace_minivmm_entry(vcpu);
 		write_dirty_registers(vmx);
 		if (unlikely(enter_once(vmx))) {
 			note_refused_entry(vmx);
@@ -351,6 +384,7 @@ void hw_enter(struct vcpu *vcpu)
 		}
 		vmx_forget_cached(vmx);
 		vmx->exit_reason = vmcs_read32(VM_EXIT_REASON);
+		trace_minivmm_exit(vcpu, vmx->exit_reason);
 		if (unlikely(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY)) {
 			/* not launched, and nothing was delivered */
 			hw_cancel_injection(vcpu);
@@ -363,7 +397,8 @@ void hw_enter(struct vcpu *vcpu)
 		 !xfer_to_guest_mode_work_pending());
 
 	vcpu->cr2 = native_read_cr2();
-	load_host_debug_registers();
+	load_host_debug_registers(vmx);
+	restart_host_counters(counters, nr_counters);
 	if (own_xcr0)
 		write_xcr0(vmx_caps.host_xcr0);
 	compat_note_guest_ran();

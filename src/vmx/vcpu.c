@@ -302,6 +302,7 @@ void vmx_save_host(struct vmx_vcpu *vmx)
 	if (vmx->host_saved)
 		return;
 
+	vmx->host_debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	vmx->host_ldt_sel = read_ldt();
 	savesegment(ds, vmx->host_ds_sel);
 	savesegment(es, vmx->host_es_sel);

@@ -90,6 +90,7 @@ struct vmx_vcpu {
 	bool host_saved;
 	u16 host_fs_sel, host_gs_sel, host_ldt_sel, host_ds_sel, host_es_sel;
 	u64 host_fs_base, host_kernel_gs_base;
+	u64 host_debugctl;
 	struct desc_ptr host_gdt;	/* of the CPU that it was last loaded on */
 	u64 vmcs_fs_base, vmcs_gs_base;	/* HOST_FS_BASE and HOST_GS_BASE as last written */
 	u16 vmcs_fs_sel, vmcs_gs_sel;

@@ -36,6 +36,16 @@ struct minivmm_userspace_memory_region {
 #define MINIVMM_MEM_LOG_DIRTY_PAGES	(1UL << 0)
 #define MINIVMM_MEM_READONLY		(1UL << 1)
 
+/* GET_DIRTY_LOG: a bit for each page of the slot written since the last call, which clears them. */
+struct minivmm_dirty_log {
+	__u32 slot;
+	__u32 padding1;
+	union {
+		void *dirty_bitmap;	/* npages rounded up to 64, in bits */
+		__u64 padding2;
+	};
+};
+
 /* ---- vCPU state ------------------------------------------------------------------------------ */
 
 struct minivmm_regs {
@@ -301,6 +311,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_INTERNAL_ERROR_DATA		40
 #define MINIVMM_CAP_GET_TSC_KHZ			61
 #define MINIVMM_CAP_MAX_VCPUS			66
+#define MINIVMM_CAP_TSC_DEADLINE_TIMER		72
 #define MINIVMM_CAP_READONLY_MEM		81
 #define MINIVMM_CAP_EXT_EMUL_CPUID		95
 #define MINIVMM_CAP_CHECK_EXTENSION_VM		105
@@ -320,6 +331,7 @@ struct minivmm_stats_desc {
 /* ---- ioctls on a VM -------------------------------------------------------------------------- */
 
 #define MINIVMM_CREATE_VCPU		_IO(MINIVMMIO, 0x41)
+#define MINIVMM_GET_DIRTY_LOG		_IOW(MINIVMMIO, 0x42, struct minivmm_dirty_log)
 #define MINIVMM_SET_USER_MEMORY_REGION	\
 	_IOW(MINIVMMIO, 0x46, struct minivmm_userspace_memory_region)
 #define MINIVMM_SET_TSS_ADDR		_IO(MINIVMMIO, 0x47)
