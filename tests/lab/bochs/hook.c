@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Preloaded into Bochs, to answer its debugger's prompts. The first one comes before the first
- * instruction: go on. At the second the machine has stopped, because it wrote to the debugger's port
- * or because the limit was reached.
+ * instruction: go on. At the second the machine has stopped, because it wrote to the debugger's
+ * port or because the limit was reached.
  *
  * LAB_SAVE=DIRECTORY	save the machine's state when it stops; the debugger has no command for that.
  * LAB_TICKS=N		stop it after N ticks. The debugger's own time breakpoints don't work with
  *			several CPUs.
- * LAB_PACE=N		N ticks are a second of the user's: an idle machine doesn't run ahead of the clock.
+ * LAB_PACE=N		N ticks take a second at least: an idle machine doesn't outrun the clock.
  *
  * The functions are Bochs's own, found by their mangled names.
  */
@@ -72,7 +72,7 @@ static void pace(void *unused)
 
 static void add_timer(void (*handler)(void *), unsigned long ticks, bool continuous)
 {
-	/* bx_pc_system_c::register_timer_ticks(this, argument, handler, ticks, continuous, active, name) */
+	/* bx_pc_system_c::register_timer_ticks(argument, handler, ticks, continuous, active, name) */
 	int (*register_timer)(void *, void *, void (*)(void *), unsigned long, bool, bool, const char *) =
 		bochs("_ZN14bx_pc_system_c20register_timer_ticksEPvPFvS0_EmbbPKc");
 

@@ -5,8 +5,8 @@
  * - /dev/lab0 and /dev/lab1 are the two parallel ports, as terminals. A write is on the host when
  *   it returns, whatever happens next, and costs a few instructions per byte: the output of a
  *   command (lab0) and the lab's own records (lab1) survive a crash right behind them.
- * - Writing to the parameter "stop" hands the emulated machine to the emulator's debugger, which
- *   takes a snapshot or ends the run. Only Bochs knows the port.
+ * - Writing to the parameter "stop" hands the emulated machine to Bochs's debugger, which takes a
+ *   snapshot or ends the run; QEMU ends there.
  * - A panic is recorded on lab1, then stops the machine.
  * - "heartbeat" turns the idle PIT into a periodic NMI. Bochs 2.7 masks external interrupts after
  *   a VM entry with RFLAGS.IF=0, so that a guest that spins there would hang the whole machine;
@@ -33,6 +33,7 @@ static const u16 port_base[NR_PORTS] = { 0x378, 0x278 };
 #define BOCHS_DEBUG_PORT	0x8a00
 #define BOCHS_DEBUG_ENABLE	0x8a00
 #define BOCHS_DEBUG_PROMPT	0x8ae0
+#define QEMU_EXIT_PORT		0x501
 
 #define PIT_MODE		0x43
 #define PIT_CHANNEL0		0x40
@@ -65,10 +66,11 @@ static void send(unsigned int port, const char *text, size_t count)
 	raw_spin_unlock_irqrestore(&port_lock, flags);
 }
 
-static void stop_machine_for_the_host(void)
+static void leave_to_the_host(void)
 {
 	outw(BOCHS_DEBUG_ENABLE, BOCHS_DEBUG_PORT);
 	outw(BOCHS_DEBUG_PROMPT, BOCHS_DEBUG_PORT);
+	outb(0, QEMU_EXIT_PORT);
 }
 
 static int lab_open(struct tty_struct *tty, struct file *file)
@@ -108,7 +110,7 @@ static int panic_recorded(struct notifier_block *block, unsigned long event, voi
 	send(1, record, sizeof(record) - 1);
 	send(1, message, strlen(message));
 	send(1, "\n", 1);
-	stop_machine_for_the_host();
+	leave_to_the_host();
 	return NOTIFY_DONE;
 }
 
@@ -164,13 +166,13 @@ MODULE_PARM_DESC(heartbeat, "NMIs per second from the PIT, 0 for none");
 
 static int set_stop(const char *value, const struct kernel_param *param)
 {
-	stop_machine_for_the_host();
+	leave_to_the_host();
 	return 0;
 }
 
 static const struct kernel_param_ops stop_ops = { .set = set_stop };
 module_param_cb(stop, &stop_ops, NULL, 0200);
-MODULE_PARM_DESC(stop, "written: enter the emulator's debugger");
+MODULE_PARM_DESC(stop, "written: leave to the emulator");
 
 static int get_tsc(char *buffer, const struct kernel_param *param)
 {

@@ -15,24 +15,37 @@ NAME = "Bochs"
 
 
 def check():
-    missing = [path for path in (snapshot.BOCHS, snapshot.BIOS, snapshot.VGA_BIOS) if not os.path.exists(path)]
+    missing = [
+        path
+        for path in (snapshot.BOCHS, snapshot.BIOS, snapshot.VGA_BIOS)
+        if not os.path.exists(path)
+    ]
     if missing:
-        raise LabError(f"{missing[0]} is missing: install Debian's bochs, bochsbios and vgabios (`make deps`)")
+        raise LabError(
+            f"{missing[0]} is missing: install Debian's bochs, bochsbios and vgabios (`make deps`)"
+        )
 
 
 def start(machine, job, directory, terminal, held):
     """Starts a run; what it needs is released with `held`."""
     payload = Payload(job).data()
-    saved = held.enter_context(snapshot.restorable(machine, snapshot.payload_size(payload), job.fresh))
+    saved = held.enter_context(
+        snapshot.restorable(machine, snapshot.payload_size(payload), job.fresh)
+    )
     helpers = held.enter_context(tools.bochs_tools())
     com1 = f"mode=term, dev={terminal.path}" if terminal else "mode=file, dev=console"
     snapshot.prepare_restore(saved, directory, payload, com1)
     os.symlink(f"{saved}/symbols", f"{directory}/symbols")
     limits = {"LAB_TICKS": job.ticks, "LAB_PACE": machine.ips if terminal else 0}
     with open(f"{directory}/bochs.out", "wb") as said:
-        return subprocess.Popen(snapshot.bochs_command("-r", "state"), cwd=directory,
-                                env=snapshot.hooked(helpers, **limits),
-                                stdin=snapshot.answers(directory), stdout=said, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            snapshot.bochs_command("-r", "state"),
+            cwd=directory,
+            env=snapshot.hooked(helpers, **limits),
+            stdin=snapshot.answers(directory),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def explain(job, directory, outcome):
@@ -48,7 +61,9 @@ def explain(job, directory, outcome):
         outcome.problem = machine_ended(message[1])
     else:
         outcome.code = errors.CANNOT
-        outcome.problem = "Bochs ended without a reason: " + " | ".join(said.strip().splitlines()[-3:])
+        outcome.problem = "Bochs ended without a reason: " + " | ".join(
+            said.strip().splitlines()[-3:]
+        )
 
 
 def machine_ended(message):
@@ -71,7 +86,10 @@ def symbols(directory, job, outcome):
 
 def where_cpus_are(said, known):
     """The instruction that each CPU was at, from what the debugger says when it is entered."""
-    after = said[said.index("hook: limit reached"):]
-    return [f"CPU {cpu} was at {address} ({known.name(int(address, 16))}): {instruction.strip()}"
-            for cpu, address, instruction in
-            re.findall(r"^\((\d+)\) \[[^\]]*\] [0-9a-f]{4}:([0-9a-f]+) \([^)]*\): ([^;\n]*)", after, re.M)]
+    after = said[said.index("hook: limit reached") :]
+    return [
+        f"CPU {cpu} was at {address} ({known.name(int(address, 16))}): {instruction.strip()}"
+        for cpu, address, instruction in re.findall(
+            r"^\((\d+)\) \[[^\]]*\] [0-9a-f]{4}:([0-9a-f]+) \([^)]*\): ([^;\n]*)", after, re.M
+        )
+    ]

@@ -6,23 +6,23 @@ import struct
 
 from host.errors import LabError
 
-BLOCK = 0x20000             # Bochs allocates guest memory in blocks of this size
-HEADER = 0x00800000         # stub.S: HEADER
+BLOCK = 0x20000  # Bochs allocates guest memory in blocks of this size
+HEADER = 0x00800000  # stub.S: HEADER
 INITRD = 0x05000000
-SPARE = 0x0a000000          # where Bochs is told to load the file: its first block
-SPARE_BLOCKS = 64           # more than the BIOS touches before the stub runs
+SPARE = 0x0A000000  # where Bochs is told to load the file: its first block
+SPARE_BLOCKS = 64  # more than the BIOS touches before the stub runs
 
 # offsets in the header block, known to stub.S too
 RANGES = 16
 BOOT_PARAMS = 0x1000
 COMMAND_LINE = 0x2000
-PAGE_TABLES = 0x4000        # PML4, PDPT, four page directories: 4 GiB mapped 1:1
-HEADER_USED = 0xa000
+PAGE_TABLES = 0x4000  # PML4, PDPT, four page directories: 4 GiB mapped 1:1
+HEADER_USED = 0xA000
 
 RAM, RESERVED, ACPI = 1, 2, 3
 
 MIN_MEMORY = 256
-MAX_MEMORY = 3072           # the PCI hole begins behind it
+MAX_MEMORY = 3072  # the PCI hole begins behind it
 
 
 def blocks(size):
@@ -35,6 +35,10 @@ def padded(data):
 
 def payload_region(memory_mb, payload_mb):
     """Where a run's payload lies: near the end of memory, address and size."""
+    if not MIN_MEMORY <= memory_mb <= MAX_MEMORY:
+        raise LabError(
+            f"the lab on Bochs has {MIN_MEMORY} to {MAX_MEMORY} MB of memory, not {memory_mb}"
+        )
     size = payload_mb << 20
     address = ((memory_mb - 16) << 20) - size
     if address < SPARE + SPARE_BLOCKS * BLOCK:
@@ -48,14 +52,16 @@ def kernel_segments(elf):
     count = struct.unpack_from("<H", elf, 56)[0]
     segments = []
     for i in range(count):
-        kind, _, offset, _, address, in_file, in_memory, _ = struct.unpack_from("<IIQQQQQQ", elf, headers + 56 * i)
+        kind, _, offset, _, address, in_file, in_memory, _ = struct.unpack_from(
+            "<IIQQQQQQ", elf, headers + 56 * i
+        )
         if kind == 1:  # PT_LOAD
-            segments.append((address, elf[offset:offset + in_file], in_memory))
+            segments.append((address, elf[offset : offset + in_file], in_memory))
     low = min(address for address, _, _ in segments)
     high = max(address + in_memory for address, _, in_memory in segments)
     memory = bytearray(high - low)
     for address, data, _ in segments:
-        memory[address - low:address - low + len(data)] = data
+        memory[address - low : address - low + len(data)] = data
     if low % BLOCK or low + len(memory) > INITRD:
         raise LabError("the kernel does not fit where the lab loads it")
     return low, padded(memory), entry
@@ -65,24 +71,30 @@ def memory_map(memory_mb, payload):
     """The e820 map: Bochs's BIOS keeps its ACPI tables in the last 64 KiB."""
     address, size = payload
     top = memory_mb << 20
-    return [(0, 0x9f000, RAM), (0x9f000, 0x1000, RESERVED), (0xe8000, 0x18000, RESERVED),
-            (0x100000, address - 0x100000, RAM), (address, size, RESERVED),
-            (address + size, top - 0x10000 - address - size, RAM),
-            (top - 0x10000, 0x10000, ACPI), (0xfffc0000, 0x40000, RESERVED)]
+    return [
+        (0, 0x9F000, RAM),
+        (0x9F000, 0x1000, RESERVED),
+        (0xE8000, 0x18000, RESERVED),
+        (0x100000, address - 0x100000, RAM),
+        (address, size, RESERVED),
+        (address + size, top - 0x10000 - address - size, RAM),
+        (top - 0x10000, 0x10000, ACPI),
+        (0xFFFC0000, 0x40000, RESERVED),
+    ]
 
 
 def boot_params(bzimage, initrd_size, e820):
-    """Linux's struct boot_params: the setup header out of the bzImage, and what a loader fills in."""
+    """Linux's struct boot_params: the bzImage's setup header, and what a loader fills in."""
     params = bytearray(0x1000)
     end = 0x202 + bzimage[0x201]
-    params[0x1f1:end] = bzimage[0x1f1:end]
-    params[0x210] = 0xff                                            # type_of_loader: none of the known
-    params[0x211] = (params[0x211] | 0x01) & ~0x02                  # loadflags: loaded high, KASLR off
-    struct.pack_into("<II", params, 0x218, INITRD, initrd_size)     # ramdisk_image, ramdisk_size
-    struct.pack_into("<I", params, 0x228, HEADER + COMMAND_LINE)    # cmd_line_ptr
-    params[0x1e8] = len(e820)
+    params[0x1F1:end] = bzimage[0x1F1:end]
+    params[0x210] = 0xFF  # type_of_loader: none of the known
+    params[0x211] = (params[0x211] | 0x01) & ~0x02  # loadflags: loaded high, KASLR off
+    struct.pack_into("<II", params, 0x218, INITRD, initrd_size)  # ramdisk_image, ramdisk_size
+    struct.pack_into("<I", params, 0x228, HEADER + COMMAND_LINE)  # cmd_line_ptr
+    params[0x1E8] = len(e820)
     for i, entry in enumerate(e820):
-        struct.pack_into("<QQI", params, 0x2d0 + 20 * i, *entry)
+        struct.pack_into("<QQI", params, 0x2D0 + 20 * i, *entry)
     return params
 
 
@@ -99,7 +111,7 @@ def page_tables():
 
 
 def write(path, bzimage, elf, initrd, command_line, memory_mb, payload):
-    """Writes the file that Bochs loads at SPARE. `payload` is the region to reserve and touch last."""
+    """Writes the file that Bochs loads at SPARE. `payload`: the region to reserve, touched last."""
     low, kernel, entry = kernel_segments(elf)
     if len(initrd) > SPARE - INITRD:
         raise LabError("the lab's own initramfs is too large")
@@ -109,14 +121,18 @@ def write(path, bzimage, elf, initrd, command_line, memory_mb, payload):
     struct.pack_into("<4sII", header, 0, b"LDRD", len(ranges) + 1, entry)
     for i, (address, data) in enumerate(ranges):
         first, last = data[:4], data[-4:]
-        struct.pack_into("<II4s4s", header, RANGES + 16 * i, address, blocks(len(data)), first, last)
-    struct.pack_into("<IIII", header, RANGES + 16 * len(ranges), payload[0], blocks(payload[1]), 0, 0)
+        struct.pack_into(
+            "<II4s4s", header, RANGES + 16 * i, address, blocks(len(data)), first, last
+        )
+    struct.pack_into(
+        "<IIII", header, RANGES + 16 * len(ranges), payload[0], blocks(payload[1]), 0, 0
+    )
     params = boot_params(bzimage, len(initrd), memory_map(memory_mb, payload))
-    header[BOOT_PARAMS:BOOT_PARAMS + len(params)] = params
+    header[BOOT_PARAMS : BOOT_PARAMS + len(params)] = params
     encoded = command_line.encode() + b"\0"
     if len(encoded) > PAGE_TABLES - COMMAND_LINE:
         raise LabError("the kernel's command line is too long")
-    header[COMMAND_LINE:COMMAND_LINE + len(encoded)] = encoded
+    header[COMMAND_LINE : COMMAND_LINE + len(encoded)] = encoded
     header[PAGE_TABLES:HEADER_USED] = page_tables()
 
     with open(path, "wb") as f:

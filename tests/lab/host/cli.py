@@ -16,7 +16,7 @@ from host.terminal import Terminal
 
 BACKENDS = {"bochs": bochs, "qemu": qemu, "host": metal}
 DEFAULT_TICKS = 20 * 10**9
-TICKS_PER_SECOND_AT_LEAST = 2_000_000   # of a machine that can run Bochs at all
+TICKS_PER_SECOND_AT_LEAST = 2_000_000  # of a machine that can run Bochs at all
 
 DESCRIPTION = """\
 Runs a command in a virtual machine with VT-x: Debian's kernel and busybox, the given files and
@@ -31,7 +31,7 @@ shared libraries with them. For example:
 
   tests/lab/lab run -- uname -a
   tests/lab/lab run --module minivmm.ko --file tools/vmrun/vmrun -- vmrun --help
-  tests/lab/lab run --cpus 2 --module kvm_intel,ept=0 --file tests/selftests/run -- run --dev /dev/kvm
+  tests/lab/lab run --cpus 2 --module kvm_intel,ept=0 --file build/test -- test --dev /dev/kvm
 
 exit status: the command's own, or
   {errors.WARNINGS}  it ended with 0, but the kernel logged a warning meanwhile
@@ -48,53 +48,136 @@ def tick_count(text):
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKMG]?)", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text} is not a count like 500M or 20G")
-    return int(float(match[1]) * {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]])
+    return int(
+        float(match[1]) * {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]]
+    )
+
+
+def positive(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.print_usage(sys.stderr)
+        self.exit(errors.CANNOT, f"lab: {message}\n")
 
 
 def parser():
-    top = argparse.ArgumentParser(prog="lab", description=DESCRIPTION, epilog=EXAMPLES,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = Parser(
+        prog="lab",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = top.add_subparsers(dest="action", required=True, metavar="run | shell | initramfs")
-    run = commands.add_parser("run", help="run a command", epilog=EXAMPLES,
-                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    run = commands.add_parser(
+        "run",
+        help="run a command",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     run.add_argument("command", nargs="+", metavar="COMMAND", help="what to run, after --")
-    run.add_argument("--terminal", action="store_true", help="the command gets this terminal; Ctrl-] leaves the lab")
+    run.add_argument(
+        "--terminal",
+        action="store_true",
+        help="the command gets this terminal; Ctrl-] leaves the lab",
+    )
     shell = commands.add_parser("shell", help="a shell on this terminal; Ctrl-] leaves the lab")
     shell.set_defaults(command=["sh", "-l"], terminal=True)
     for p in (run, shell):
         machine_options(p)
         run_options(p)
-    ramdisk = commands.add_parser("initramfs", help="write an initramfs for a guest: busybox and files")
+    ramdisk = commands.add_parser(
+        "initramfs", help="write an initramfs for a guest: busybox and files"
+    )
     ramdisk.add_argument("output", metavar="OUTPUT")
-    ramdisk.add_argument("--file", action="append", default=[], metavar="SRC[:DST]",
-                         help="one of them has to become /init")
+    ramdisk.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="SRC[:DST]",
+        help="one of them has to become /init",
+    )
     return top
 
 
 def machine_options(p):
-    p.add_argument("--cpu", metavar="MODEL", help=f"Bochs's CPU model ({machine.DEFAULT_MODEL}; with several "
-                   f"CPUs {machine.DEFAULT_SMP_MODEL})")
-    p.add_argument("--cpus", type=int, default=1, metavar="N", help="number of CPUs (1)")
-    p.add_argument("--mem", type=int, default=machine.DEFAULT_MEMORY, metavar="MB",
-                   help=f"memory ({machine.DEFAULT_MEMORY})")
-    p.add_argument("--ips", type=tick_count, metavar="N", help="instructions per virtual second (40M; "
-                   "with several CPUs 10M)")
-    p.add_argument("--append", default="", metavar="ARGS", help="more of the kernel's command line; by default "
-                   "it has mitigations=off")
-    p.add_argument("--kernel", metavar="VERSION|PATH", help="this machine's, or the newest, with headers installed")
+    p.add_argument(
+        "--cpu",
+        metavar="MODEL",
+        help=f"Bochs's CPU model ({machine.DEFAULT_MODEL}; with several "
+        f"CPUs {machine.DEFAULT_SMP_MODEL})",
+    )
+    p.add_argument("--cpus", type=positive, default=1, metavar="N", help="number of CPUs (1)")
+    p.add_argument(
+        "--mem",
+        type=positive,
+        default=machine.DEFAULT_MEMORY,
+        metavar="MB",
+        help=f"memory ({machine.DEFAULT_MEMORY})",
+    )
+    p.add_argument(
+        "--ips",
+        type=tick_count,
+        metavar="N",
+        help="instructions per virtual second (40M; with several CPUs 10M)",
+    )
+    p.add_argument(
+        "--append",
+        default="",
+        metavar="ARGS",
+        help="more of the kernel's command line; by default it has mitigations=off",
+    )
+    p.add_argument(
+        "--kernel",
+        metavar="VERSION|PATH",
+        help="this machine's, or the newest, with headers installed",
+    )
 
 
 def run_options(p):
-    p.add_argument("--file", action="append", default=[], metavar="SRC[:DST]", help="place a file or a directory")
-    p.add_argument("--module", action="append", default=[], metavar="NAME[,P=V…]",
-                   help="insert one of the kernel's modules (kvm_intel) or a file (minivmm.ko) before")
-    p.add_argument("--ticks", type=tick_count, metavar="N", help="the limit after which the command has hung, "
-                   "in Bochs's instructions (20G; none with a terminal)")
-    p.add_argument("--seconds", type=int, metavar="S", help="the same in wall-clock time: in Bochs a last resort "
-                   "(300 or more, by --ticks), elsewhere the limit (600)")
-    p.add_argument("--heartbeat", type=int, default=100, metavar="HZ", help="NMIs per virtual second that keep "
-                   "Bochs's bug with RFLAGS.IF=0 from hanging it (100); 0 for exact measurements")
-    p.add_argument("--allow-warnings", action="store_true", help="don't fail for warnings in the kernel's log")
+    p.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="SRC[:DST]",
+        help="place a file or a directory",
+    )
+    p.add_argument(
+        "--module",
+        action="append",
+        default=[],
+        metavar="NAME[,P=V…]",
+        help="insert one of the kernel's modules (kvm_intel) or a file (minivmm.ko) before",
+    )
+    p.add_argument(
+        "--ticks",
+        type=tick_count,
+        metavar="N",
+        help="the limit after which the command has hung, "
+        "in Bochs's instructions (20G; none with a terminal)",
+    )
+    p.add_argument(
+        "--seconds",
+        type=positive,
+        metavar="S",
+        help="the same in wall-clock time: in Bochs a last resort "
+        "(300 or more, by --ticks), elsewhere the limit (600)",
+    )
+    p.add_argument(
+        "--heartbeat",
+        type=int,
+        default=100,
+        metavar="HZ",
+        help="NMIs per virtual second that keep "
+        "Bochs's bug with RFLAGS.IF=0 from hanging it (100); 0 for exact measurements",
+    )
+    p.add_argument(
+        "--allow-warnings", action="store_true", help="don't fail for warnings in the kernel's log"
+    )
     p.add_argument("--fresh", action="store_true", help="boot anew, even if there is a snapshot")
     p.add_argument("--keep", metavar="DIR", help="leave the run's logs there")
 
@@ -115,9 +198,16 @@ def job_from(options):
     for path in (spec.split(",")[0] for spec in modules):
         if not os.path.exists(path):
             raise LabError(f"there is no module {path}; `make` builds it")
-    job = Job(command=options.command, files=named_files(options.file), modules=modules, terminal=options.terminal,
-              heartbeat=options.heartbeat, allow_warnings=options.allow_warnings, fresh=options.fresh,
-              keep=options.keep)
+    job = Job(
+        command=options.command,
+        files=named_files(options.file),
+        modules=modules,
+        terminal=options.terminal,
+        heartbeat=options.heartbeat,
+        allow_warnings=options.allow_warnings,
+        fresh=options.fresh,
+        keep=options.keep,
+    )
     job.ticks = options.ticks or (0 if job.terminal else DEFAULT_TICKS)
     job.seconds = options.seconds or default_seconds(job)
     return job

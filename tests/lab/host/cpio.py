@@ -11,8 +11,21 @@ class Archive:
 
     def _entry(self, name, mode, data=b"", device=(0, 0)):
         encoded = name.encode() + b"\0"
-        fields = [len(self.parts) + 1, mode, 0, 0, 1, 0, len(data), 0, 0,
-                  device[0], device[1], len(encoded), 0]
+        fields = [
+            len(self.parts) + 1,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            len(data),
+            0,
+            0,
+            device[0],
+            device[1],
+            len(encoded),
+            0,
+        ]
         header = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
         self.parts.append(header + bytes(-len(header) % 4))
         self.parts.append(data + bytes(-len(data) % 4))

@@ -2,9 +2,9 @@
 """How a lab run can end other than with the command's own exit status."""
 
 WARNINGS = 122  # the command succeeded, but the lab's kernel logged a warning
-CRASHED = 123   # the lab's kernel or machine went down
-HUNG = 124      # the tick limit (or the wall-clock backstop) was reached
-CANNOT = 125    # the lab could not run the command at all
+CRASHED = 123  # the lab's kernel or machine went down
+HUNG = 124  # the tick limit (or the wall-clock backstop) was reached
+CANNOT = 125  # the lab could not run the command at all
 
 
 class LabError(Exception):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The two archives that a lab machine gets: its own initramfs, which goes into the snapshot, and each
-run's files."""
+"""The two archives that a lab machine gets: its own initramfs, which goes into the snapshot, and
+each run's files."""
 
 import os
 import shlex
@@ -25,14 +25,20 @@ def read(path):
 
 def base_key(machine):
     """All that base_initramfs() depends on."""
-    return store.key(machine.kernel.version, *machine.modules, ("file", BUSYBOX),
-                     *(("file", path) for path, _ in kernel_modules(machine)),
-                     *store.source("guest/init", "guest/minilab.c", "guest/Kbuild", "host/cpio.py", "host/image.py"))
+    return store.key(
+        machine.kernel.version,
+        *machine.modules,
+        ("file", BUSYBOX),
+        *(("file", path) for path, _ in kernel_modules(machine)),
+        *store.source(
+            "guest/init", "guest/minilab.c", "guest/Kbuild", "host/cpio.py", "host/image.py"
+        ),
+    )
 
 
 def kernel_modules(machine):
-    """The files to insert for the machine's modules (NAME[,parameter=value]…), in order, each with its
-    parameters."""
+    """The files to insert for the machine's modules (NAME[,parameter=value]…), in order, each with
+    its parameters."""
     files = {}
     for spec in machine.modules:
         name, *parameters = spec.split(",")
@@ -76,7 +82,11 @@ def libraries(path):
     if "not found" in listed.stdout:
         raise LabError(f"{path} needs a library that this machine doesn't have:\n{listed.stdout}")
     words = (line.split() for line in listed.stdout.splitlines())
-    return [next(w for w in line if w.startswith("/")) for line in words if any(w.startswith("/") for w in line)]
+    return [
+        next(w for w in line if w.startswith("/"))
+        for line in words
+        if any(w.startswith("/") for w in line)
+    ]
 
 
 def add(archive, source, destination):
@@ -104,15 +114,15 @@ def guest_initramfs(files):
 
 
 class Payload:
-    """One run's files: those asked for, the libraries they need, modules, and the session script."""
+    """One run's files: those asked for, libraries they need, modules, and the session script."""
 
-    def __init__(self, job, backend_settings=()):
+    def __init__(self, job):
         self.archive = Archive()
         self.archive.file(f"{LAB}/.session", read(os.path.join(store.SOURCE, "guest/session")))
         for source, destination in job.files:
             add(self.archive, source, os.path.join(LAB, destination))
         inserts = [self.insert_command(spec) for spec in job.modules]
-        self.archive.file(f"{LAB}/.settings", settings(job, inserts, backend_settings).encode())
+        self.archive.file(f"{LAB}/.settings", settings(job, inserts).encode())
 
     def insert_command(self, spec):
         """A shell command that inserts a module given as PATH.ko[,parameter=value]…"""
@@ -125,11 +135,17 @@ class Payload:
         return self.archive.data()
 
 
-def settings(job, inserts, more):
+def settings(job, inserts):
     """The shell variables and functions that guest/session reads."""
-    variables = {"NOW": int(time.time()), "LOGLEVEL": job.loglevel, "HEARTBEAT": job.heartbeat,
-                 "MODULES": " ".join(map(kernel.module_name, job.modules)),
-                 "TERMINAL": int(job.terminal), "ROWS": job.rows, "COLUMNS": job.columns, **dict(more)}
+    variables = {
+        "NOW": int(time.time()),
+        "LOGLEVEL": job.loglevel,
+        "HEARTBEAT": job.heartbeat,
+        "MODULES": " ".join(map(kernel.module_name, job.modules)),
+        "TERMINAL": int(job.terminal),
+        "ROWS": job.rows,
+        "COLUMNS": job.columns,
+    }
     lines = [f"{name}={shlex.quote(str(value))}" for name, value in variables.items()]
     lines.append("insert_modules() {\n\t" + " && ".join(inserts or ["true"]) + "\n}")
     lines.append("command() {\n\t" + shlex.join(job.command) + "\n}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernels that Debian installed: which to boot, its ELF image, and its modules."""
 
+import glob
 import lzma
 import os
 import re
@@ -26,12 +27,20 @@ def version_order(version):
 
 
 def default_version():
-    """The newest kernel that is installed together with the headers to build modules for it."""
-    versions = [v for v in os.listdir(MODULES) if os.path.exists(f"/boot/vmlinuz-{v}")
-                and os.path.exists(f"{MODULES}/{v}/build/Makefile")] if os.path.isdir(MODULES) else []
+    """This machine's kernel if the headers to build modules for it are installed; else the newest
+    that is installed together with its headers."""
+    versions = [
+        os.path.basename(path)
+        for path in glob.glob(f"{MODULES}/*")
+        if os.path.exists(f"{path}/build/Makefile")
+        and os.path.exists(f"/boot/vmlinuz-{os.path.basename(path)}")
+    ]
     if not versions:
-        raise LabError("no kernel is installed together with its headers: `make deps` installs both")
-    return max(versions, key=version_order)
+        raise LabError("no kernel is installed together with its headers (`make deps` does that)")
+    if os.uname().release in versions:
+        return os.uname().release
+    plain = [version for version in versions if "cloud" not in version and "-rt-" not in version]
+    return max(plain or versions, key=version_order)
 
 
 def find(wanted=None):
@@ -56,29 +65,41 @@ def image_version(path):
         raise LabError(f"cannot read the kernel {path}: {error.strerror}") from error
     if head[0x202:0x206] != b"HdrS":
         raise LabError(f"{path} is not a Linux bzImage")
-    offset = struct.unpack_from("<H", head, 0x20e)[0] + 0x200
-    return head[offset:head.index(b"\0", offset)].split()[0].decode()
+    offset = struct.unpack_from("<H", head, 0x20E)[0] + 0x200
+    return head[offset : head.index(b"\0", offset)].split()[0].decode()
 
 
 def decompress(image):
     """The ELF image (vmlinux) inside a bzImage's bytes."""
-    setup_sectors = image[0x1f1]
+    setup_sectors = image[0x1F1]
     offset, length = struct.unpack_from("<II", image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
-    payload = image[start:start + length]
+    payload = image[start : start + length]
     if payload.startswith(b"\xfd7zXZ"):
         elf = lzma.LZMADecompressor().decompress(payload)
     elif payload.startswith(b"\x1f\x8b"):
         elf = zlib.decompressobj(31).decompress(payload)
     elif payload.startswith(b"\x02\x21\x4c\x18"):
         # Four bytes behind the stream say how long it becomes.
-        elf = subprocess.run(["lz4", "-d", "-l", "-c"], input=payload[:-4], check=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        elf = subprocess.run(
+            ["lz4", "-d", "-l", "-c"],
+            input=payload[:-4],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ).stdout
     elif payload.startswith(b"\x28\xb5\x2f\xfd"):
-        elf = subprocess.run(["zstd", "-d", "-q", "-c"], input=payload, check=False,
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        elf = subprocess.run(
+            ["zstd", "-d", "-q", "-c"],
+            input=payload,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ).stdout
     else:
-        raise LabError(f"the kernel is compressed in a way that the lab doesn't know ({payload[:4].hex()})")
+        raise LabError(
+            f"the kernel is compressed in a way that the lab doesn't know ({payload[:4].hex()})"
+        )
     if not elf.startswith(b"\x7fELF"):
         raise LabError("the kernel's payload is not an ELF image")
     return elf
@@ -92,7 +113,9 @@ def module_files(version, name):
         with open(f"{directory}/modules.dep", encoding="utf-8") as f:
             lines = f.read().splitlines()
     except OSError as error:
-        raise LabError(f"cannot read the list of modules of kernel {version}: {error.strerror}") from error
+        raise LabError(
+            f"cannot read the list of modules of kernel {version}: {error.strerror}"
+        ) from error
     for line in lines:
         path, _, needs = line.partition(":")
         if module_name(path) == wanted:
@@ -106,14 +129,22 @@ def module_name(path):
 
 
 def stripped_module(path, symbols=True):
-    """A module's bytes without debugging information and signature, for a fast insertion. Without its
-    local symbols it is faster still (the kernel looks each function up in a list of them), but its
-    functions have no names in a trace."""
+    """A module's bytes without debugging information and signature, for a fast insertion. Without
+    its local symbols it is faster still (the kernel looks each function up in a list of them), but
+    its functions have no names in a trace."""
     strip = "--strip-debug" if symbols else "--strip-unneeded"
-    with tempfile.NamedTemporaryFile(suffix=".ko") as out:
-        try:
-            subprocess.run(["objcopy", strip, "--remove-section=.BTF", path, out.name], check=True, capture_output=True)
-        except subprocess.CalledProcessError as error:
-            raise LabError(f"cannot strip {path}: {error.stderr.decode().strip()}") from error
-        with open(out.name, "rb") as f:
+    with tempfile.TemporaryDirectory() as directory:
+        module = f"{directory}/module"
+        with open(path, "rb") as original, open(module, "wb") as f:
+            data = original.read()
+            f.write(lzma.decompress(data) if path.endswith(".xz") else data)
+        done = subprocess.run(
+            ["objcopy", strip, "--remove-section=.BTF", module],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise LabError(f"{path} is not a module: {done.stderr.strip()}")
+        with open(module, "rb") as f:
             return f.read()

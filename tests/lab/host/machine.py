@@ -26,24 +26,32 @@ class Machine:
     memory_mb: int
     ips: int
     append: str
-    modules: list       # of the kernel's own, NAME[,parameter=value]…; they are part of the snapshot
+    modules: list  # of the kernel's own, NAME[,parameter=value]…; they are part of the snapshot
 
     @staticmethod
     def from_options(options, kernel):
         smp = options.cpus > 1
-        return Machine(kernel=kernel,
-                       model=options.cpu or (DEFAULT_SMP_MODEL if smp else DEFAULT_MODEL),
-                       cpus=options.cpus,
-                       memory_mb=options.mem,
-                       ips=options.ips or (DEFAULT_SMP_IPS if smp else DEFAULT_IPS),
-                       append=options.append,
-                       modules=[m for m in options.module if not own_module(m)])
+        return Machine(
+            kernel=kernel,
+            model=options.cpu or (DEFAULT_SMP_MODEL if smp else DEFAULT_MODEL),
+            cpus=options.cpus,
+            memory_mb=options.mem,
+            ips=options.ips or (DEFAULT_SMP_IPS if smp else DEFAULT_IPS),
+            append=options.append,
+            modules=[m for m in options.module if not own_module(m)],
+        )
 
     def command_line(self, *more):
         """A later word wins over an earlier one, so that --append overrides what is said here."""
-        words = ["console=ttyS0,115200", "quiet", "loglevel=1",
-                 "panic=-1", "oops=panic",              # an oops ends the run at once
-                 "nokaslr", "cryptomgr.notests=1",
-                 "nohpet",                              # leaves the PIT to minilab.ko's heartbeat
-                 "mitigations=off"]
+        words = [
+            "console=ttyS0,115200",
+            "quiet",
+            "loglevel=1",
+            "panic=-1",
+            "oops=panic",  # an oops ends the run at once
+            "nokaslr",
+            "cryptomgr.notests=1",
+            "nohpet",  # leaves the PIT to minilab.ko's heartbeat
+            "mitigations=off",
+        ]
         return " ".join(words + list(more) + ([self.append] if self.append else []))

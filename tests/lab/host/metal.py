@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The lab on this machine itself (LAB=host): the same files in a directory, the same modules, and the
-same judgement of the kernel's log, but no other machine around them."""
+"""The lab on this machine itself (LAB=host): the same files in a directory, the same modules, and
+the same judgement of the kernel's log, but no other machine around them."""
 
 import os
 import shutil
@@ -16,7 +16,9 @@ NAME = "this machine"
 def check():
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
         if " vmx" not in f.read():
-            raise LabError("LAB=host needs VT-x, which this machine's CPU doesn't offer; LAB=bochs emulates one that does")
+            raise LabError(
+                "LAB=host needs VT-x, which this machine doesn't have; LAB=bochs emulates it"
+            )
     if os.geteuid() != 0:
         raise LabError("LAB=host inserts modules into this machine's kernel: it needs root")
 
@@ -24,7 +26,9 @@ def check():
 def run(machine, job, directory):
     """Returns the outcome; there is no console but this machine's own."""
     if machine.kernel.version != os.uname().release:
-        raise LabError(f"LAB=host runs kernel {os.uname().release}, but {machine.kernel.version} was asked for")
+        raise LabError(
+            f"LAB=host runs kernel {os.uname().release}, but {machine.kernel.version} was asked for"
+        )
     for source, destination in job.files:
         place(directory, source, destination)
     outcome = Outcome()
@@ -46,7 +50,9 @@ def run(machine, job, directory):
 def place(directory, source, destination):
     target = os.path.normpath(os.path.join(directory, destination))
     if not target.startswith(directory + os.sep):
-        raise LabError(f"LAB=host doesn't place files outside of the run's directory: {destination}")
+        raise LabError(
+            f"LAB=host doesn't place files outside of the run's directory: {destination}"
+        )
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.isdir(source):
         shutil.copytree(source, target)
@@ -55,16 +61,22 @@ def place(directory, source, destination):
 
 
 def insert(spec, version, inserted):
-    """Inserts a module and those that it depends on, unless they are there; notes those it inserted."""
+    """Inserts a module and those that it depends on, unless they are there; notes which."""
     name, *parameters = spec.split(",")
     files = [name] if name.endswith(".ko") else kernel.module_files(version, name)
     for path in files:
         if os.path.exists(f"/sys/module/{kernel.module_name(path)}"):
             if path == files[-1] and parameters:
-                raise LabError(f"{name} is loaded already, so that it can't have {' '.join(parameters)}")
+                raise LabError(
+                    f"{name} is loaded already, so that it can't have {' '.join(parameters)}"
+                )
             continue
-        done = subprocess.run(["insmod", path, *(parameters if path == files[-1] else [])],
-                              check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            ["insmod", path, *(parameters if path == files[-1] else [])],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
             raise LabError(f"cannot insert {path}: {done.stderr.strip()}")
         inserted.append(kernel.module_name(path))
@@ -74,8 +86,14 @@ def run_command(job, directory, outcome):
     environment = dict(os.environ, PATH=f"{directory}:{os.environ['PATH']}")
     try:
         stdin = None if job.terminal else subprocess.DEVNULL
-        done = subprocess.run(job.command, cwd=directory, env=environment, stdin=stdin, check=False,
-                              timeout=job.seconds or None)
+        done = subprocess.run(
+            job.command,
+            cwd=directory,
+            env=environment,
+            stdin=stdin,
+            check=False,
+            timeout=job.seconds or None,
+        )
         outcome.status = done.returncode if done.returncode >= 0 else 128 - done.returncode
     except FileNotFoundError:
         outcome.status = 127
@@ -92,6 +110,6 @@ def messages(log):
             record = os.read(log.fileno(), 8192)
         except BlockingIOError:
             return lines
-        except BrokenPipeError:     # messages were overwritten before they were read
+        except BrokenPipeError:  # messages were overwritten before they were read
             continue
         lines.append(record.decode(errors="replace").partition(";")[2].splitlines()[0])

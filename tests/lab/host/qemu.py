@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The lab on QEMU with KVM, where that offers VT-x to its guests. There are no snapshots: it boots in a
-second or two."""
+"""The lab on QEMU with KVM, where that offers VT-x to its guests. There are no snapshots: it boots
+in a second or two."""
 
 import os
 import subprocess
@@ -11,7 +11,9 @@ from host.snapshot import write
 
 NAME = "QEMU"
 PROGRAM = "/usr/bin/qemu-system-x86_64"
-ACCELERATOR = os.environ.get("LAB_QEMU_ACCEL", "kvm")   # "tcg" has no VT-x: good for trying the lab itself
+ACCELERATOR = os.environ.get(
+    "LAB_QEMU_ACCEL", "kvm"
+)  # "tcg" has no VT-x: good for trying the lab itself
 NESTED = "/sys/module/kvm_intel/parameters/nested"
 
 
@@ -23,26 +25,61 @@ def check():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise LabError("LAB=qemu needs /dev/kvm, and permission to use it; LAB=bochs needs neither")
     if not os.path.exists(NESTED) or image.read(NESTED).strip() not in (b"Y", b"1"):
-        raise LabError("LAB=qemu needs VT-x inside of KVM's guests: this machine's kvm_intel doesn't offer it "
-                       "(its parameter nested)")
+        raise LabError(
+            "LAB=qemu needs VT-x inside of KVM's guests: this machine's kvm_intel doesn't offer it "
+            "(its parameter nested)"
+        )
 
 
 def start(machine, job, directory, terminal, held):
     """Starts a run."""
-    job.heartbeat = 0   # Bochs alone needs it
+    job.heartbeat = 0  # Bochs alone needs it
     write(f"{directory}/initramfs", image.base_initramfs(machine) + image.Payload(job).data())
     console = f"serial,path={terminal.path}" if terminal else f"file,path={directory}/console"
-    command = [PROGRAM, "-accel", ACCELERATOR, "-cpu", "host" if ACCELERATOR == "kvm" else "max",
-               "-machine", "pc", "-smp", str(machine.cpus), "-m", f"{machine.memory_mb}M",
-               "-nodefaults", "-display", "none", "-no-reboot",
-               "-kernel", machine.kernel.image, "-initrd", f"{directory}/initramfs",
-               "-append", machine.command_line(),
-               "-chardev", f"{console},id=console", "-serial", "chardev:console",
-               "-chardev", f"file,path={directory}/output,id=output", "-parallel", "chardev:output",
-               "-chardev", f"file,path={directory}/records,id=records", "-parallel", "chardev:records"]
+    command = [
+        PROGRAM,
+        "-accel",
+        ACCELERATOR,
+        "-cpu",
+        "host" if ACCELERATOR == "kvm" else "max",
+        "-machine",
+        "pc",
+        "-smp",
+        str(machine.cpus),
+        "-m",
+        f"{machine.memory_mb}M",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-device",
+        "isa-debug-exit,iobase=0x501",  # minilab.c: QEMU_EXIT_PORT
+        "-kernel",
+        machine.kernel.image,
+        "-initrd",
+        f"{directory}/initramfs",
+        "-append",
+        machine.command_line(),
+        "-chardev",
+        f"{console},id=console",
+        "-serial",
+        "chardev:console",
+        "-chardev",
+        f"file,path={directory}/output,id=output",
+        "-parallel",
+        "chardev:output",
+        "-chardev",
+        f"file,path={directory}/records,id=records",
+        "-parallel",
+        "chardev:records",
+    ]
     with open(f"{directory}/qemu.out", "wb") as said:
-        return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL,
-                                stdout=said, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def explain(_, directory, outcome):

@@ -14,7 +14,7 @@ WIRES = ("output", "records", "console")
 
 
 def run(backend, machine, job, directory, terminal=None):
-    """`backend` is one of the modules bochs and qemu. Returns the outcome and the console's lines."""
+    """`backend` is the module bochs or qemu. Returns the outcome and the console's lines."""
     output = Wire(f"{directory}/output", None if terminal else sys.stdout.buffer)
     records = Wire(f"{directory}/records")
     console = terminal or Wire(f"{directory}/console", sys.stderr.buffer)
@@ -27,12 +27,20 @@ def run(backend, machine, job, directory, terminal=None):
         if terminal:
             held.enter_context(terminal.raw())
         try:
-            in_time = relay(process, (output, records, console), terminal.inputs() if terminal else (), job.seconds)
+            in_time = relay(
+                process,
+                (output, records, console),
+                terminal.inputs() if terminal else (),
+                job.seconds,
+            )
         except Left:
             outcome.left = True
     read_records(records.lines(), outcome)
     if not in_time:
-        outcome.code, outcome.problem = errors.HUNG, f"the lab was stopped after {job.seconds} s of wall-clock time"
+        outcome.code, outcome.problem = (
+            errors.HUNG,
+            f"the lab was stopped after {job.seconds} s of wall-clock time",
+        )
     elif not (outcome.ended or outcome.problem or outcome.left):
         backend.explain(job, directory, outcome)
     for name, wire in zip(WIRES, (output, records, console)):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Snapshots of booted lab machines, and how Bochs is told to restore one with a run's payload.
 
-Boot: Bochs runs the image that bootimage.py lays out until guest/init writes to the debugger's port;
-bochs/hook.c saves the state there. Pack: RAM goes into a file of its own, in the order in which
-Bochs's RAM vector will hold it, because loading such a file ("optramimage") takes a tenth of the
-time of Bochs's own restore. The payload's blocks come second in it, so that a run's payload is
+Boot: Bochs runs the image that bootimage.py lays out until guest/init writes to the debugger's
+port; bochs/hook.c saves the state there. Pack: RAM goes into a file of its own, in the order in
+which Bochs's RAM vector will hold it, because loading such a file ("optramimage") takes a tenth of
+the time of Bochs's own restore. The payload's blocks come second in it, so that a run's payload is
 simply another such file, loaded over them."""
 
 import os
@@ -21,12 +21,14 @@ from host.machine import WRONG_TSC_FREQUENCY
 BOCHS = "/usr/bin/bochs-bin"
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 VGA_BIOS = "/usr/share/vgabios/vgabios.bin"
-BOOT_SECONDS = 300      # a cold boot takes 5 to 15
+BOOT_SECONDS = 300  # a cold boot takes 5 to 15
 
-# Bochs saves this list in another order than it registered the devices in, but restores their timers
-# by index. So the same order is dictated both times.
-PLUGINS = ("plugin_ctrl: biosdev=true, iodebug=true, parallel=true, gameport=false, extfpuirq=true, "
-           "speaker=false, serial=true, unmapped=true, usb_uhci=true")
+# Bochs saves this list in another order than it registered the devices in, but restores their
+# timers by index. So the same order is dictated both times.
+PLUGINS = (
+    "plugin_ctrl: biosdev=true, iodebug=true, parallel=true, gameport=false, extfpuirq=true, "
+    "speaker=false, serial=true, unmapped=true, usb_uhci=true"
+)
 
 
 def bochs_config(machine):
@@ -72,34 +74,77 @@ def restorable(machine, payload_mb, fresh=False):
     """A cache entry with the snapshot of this machine."""
     region = bootimage.payload_region(machine.memory_mb, payload_mb)
     arguments = command_line(machine, region)
-    name = store.key(bochs_config(machine), arguments, image.base_key(machine),
-                     ("file", machine.kernel.image), ("file", BOCHS), ("file", BIOS),
-                     *store.source("bochs/stub.S", "bochs/hook.c", "host/bootimage.py", "host/snapshot.py"))
+    name = store.key(
+        bochs_config(machine),
+        arguments,
+        image.base_key(machine),
+        ("file", machine.kernel.image),
+        ("file", BOCHS),
+        ("file", BIOS),
+        *store.source("bochs/stub.S", "bochs/hook.c", "host/bootimage.py", "host/snapshot.py"),
+    )
 
     def build(directory):
-        print(f"lab: booting {machine.cpus} × {machine.model}, {machine.memory_mb} MB, once for its snapshot",
-              file=sys.stderr, flush=True)
+        check_model(machine.model)
+        print(
+            f"lab: booting {machine.cpus} × {machine.model}, {machine.memory_mb} MB, for a snapshot",
+            file=sys.stderr,
+            flush=True,
+        )
         boot_and_save(machine, arguments, region, directory)
         pack(directory, region)
+
     return store.entry("snapshot", name, build, fresh)
+
+
+def check_model(model):
+    listed = subprocess.run(
+        [BOCHS, "--help", "cpu"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ).stdout
+    if model not in listed.split():
+        models = re.findall(r"^\w+$", listed, re.M)
+        raise LabError(f"Bochs has no CPU model {model}; those it has: {', '.join(models)}")
 
 
 def boot_and_save(machine, arguments, region, directory):
     boot = os.path.join(directory, "boot")
     os.mkdir(boot)
     with tools.bochs_tools() as helpers, vmlinux(machine.kernel) as elf:
-        bootimage.write(f"{boot}/image", image.read(machine.kernel.image), image.read(f"{elf}/vmlinux"),
-                        image.base_initramfs(machine), arguments, machine.memory_mb, region)
+        bootimage.write(
+            f"{boot}/image",
+            image.read(machine.kernel.image),
+            image.read(f"{elf}/vmlinux"),
+            image.base_initramfs(machine),
+            arguments,
+            machine.memory_mb,
+            region,
+        )
         write(f"{boot}/boot.rom", option_rom(image.read(f"{helpers}/stub.bin")))
-        config = bochs_config(machine) + (f"optromimage1: file=boot.rom, address=0xd0000\n"
-                                          f"optramimage1: file=image, address={bootimage.SPARE:#x}\n")
+        config = bochs_config(machine) + (
+            f"optromimage1: file=boot.rom, address=0xd0000\n"
+            f"optramimage1: file=image, address={bootimage.SPARE:#x}\n"
+        )
         write(f"{boot}/bochsrc", config.encode())
         try:
-            ran = subprocess.run(bochs_command("-f", "bochsrc"), cwd=boot,
-                                 env=hooked(helpers, LAB_SAVE=directory), check=False, stdin=answers(boot), stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, timeout=BOOT_SECONDS)
+            ran = subprocess.run(
+                bochs_command("-f", "bochsrc"),
+                cwd=boot,
+                env=hooked(helpers, LAB_SAVE=directory),
+                check=False,
+                stdin=answers(boot),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=BOOT_SECONDS,
+            )
         except subprocess.TimeoutExpired as error:
-            raise LabError(f"the lab's kernel has not booted in {BOOT_SECONDS} s\n{boot_report(boot, b'')}") from error
+            raise LabError(
+                f"the lab's kernel has not booted in {BOOT_SECONDS} s\n{boot_report(boot, b'')}"
+            ) from error
     if b"hook: saved" not in ran.stdout:
         raise LabError(f"the lab's kernel did not boot\n{boot_report(boot, ran.stdout)}")
     shutil.rmtree(boot)
@@ -107,20 +152,29 @@ def boot_and_save(machine, arguments, region, directory):
 
 def boot_report(boot, said):
     """What a failed boot left behind: the console's tail, else what Bochs said last."""
-    console = image.read(f"{boot}/console").decode(errors="replace") if os.path.exists(f"{boot}/console") else ""
+    console = (
+        image.read(f"{boot}/console").decode(errors="replace")
+        if os.path.exists(f"{boot}/console")
+        else ""
+    )
     text = console.strip() or said.replace(b"\0", b"").decode(errors="replace")
     return "\n".join(text.strip().splitlines()[-15:])
 
 
 def vmlinux(chosen):
     """A cache entry with the kernel's decompressed image."""
-    return store.entry("vmlinux", store.key(("file", chosen.image)),
-                       lambda directory: write(f"{directory}/vmlinux", kernel.decompress(image.read(chosen.image))))
+    return store.entry(
+        "vmlinux",
+        store.key(("file", chosen.image)),
+        lambda directory: write(
+            f"{directory}/vmlinux", kernel.decompress(image.read(chosen.image))
+        ),
+    )
 
 
 def option_rom(code):
     """The loader with the checksum that the BIOS asks for."""
-    return code[:-1] + bytes([-sum(code[:-1]) & 0xff])
+    return code[:-1] + bytes([-sum(code[:-1]) & 0xFF])
 
 
 def bochs_command(*arguments):
@@ -131,12 +185,16 @@ def bochs_command(*arguments):
 
 def hooked(helpers, **variables):
     """The environment in which bochs/hook.c answers the debugger."""
-    return {**os.environ, "LD_PRELOAD": f"{helpers}/hook.so", **{name: str(v) for name, v in variables.items()}}
+    return {
+        **os.environ,
+        "LD_PRELOAD": f"{helpers}/hook.so",
+        **{name: str(v) for name, v in variables.items()},
+    }
 
 
 def answers(directory):
-    """What Bochs reads from its stdin. It asks what to do about an error in its configuration, and takes no
-    answer as "go on"."""
+    """What Bochs reads from its stdin. It asks what to do about an error in its configuration, and
+    takes no answer as "go on"."""
     write(f"{directory}/answers", b"die\n")
     return open(f"{directory}/answers", "rb")
 
@@ -147,8 +205,8 @@ def write(path, data):
 
 
 def pack(directory, region):
-    """Turns a state as Bochs saved it into one that restores fast. `memory` says which slot of the RAM
-    vector each block of guest memory has; slots are handed out anew, the payload's from 1 on."""
+    """Turns a state as Bochs saved it into one that restores fast. `memory` says which slot of the
+    RAM vector each block of guest memory has; slots are dealt anew, the payload's from 1 on."""
     text = image.read(f"{directory}/memory").decode()
     slot_of = {int(block): int(slot) for block, slot in re.findall(r"blk(\d+) = (-?\d+)", text)}
     used = {block for block, slot in slot_of.items() if 0 <= slot < 1 << 31}
@@ -161,11 +219,17 @@ def pack(directory, region):
     slots = {block: slot for slot, block in enumerate(order)}
 
     write_ram(directory, order, set(payload))
-    text = re.sub(r"blk(\d+) = (-?\d+)",
-                  lambda m: f"blk{m[1]} = {slots[int(m[1])]}" if int(m[1]) in slots else m[0], text)
+    text = re.sub(
+        r"blk(\d+) = (-?\d+)",
+        lambda m: f"blk{m[1]} = {slots[int(m[1])]}" if int(m[1]) in slots else m[0],
+        text,
+    )
     text = re.sub(r"used_blocks = \d+", f"used_blocks = {len(order)}", text)
     write(f"{directory}/memory", text.encode())
-    for emptied in ("memory.ram", "vga.vgacore.memory"):  # Bochs takes the end of a file as "unchanged"
+    for emptied in (
+        "memory.ram",
+        "vga.vgacore.memory",
+    ):  # Bochs takes the end of a file as "unchanged"
         write(f"{directory}/{emptied}", b"")
 
 
@@ -177,7 +241,7 @@ def payload_text(directory, address):
 
 
 def write_ram(directory, order, payload):
-    """ram.img: the blocks in their new order, sparse where they are zero or will be the payload's."""
+    """ram.img: the blocks in their new order, sparse where zero or where the payload will be."""
     with open(f"{directory}/memory.ram", "rb") as saved, open(f"{directory}/ram.img", "wb") as ram:
         for slot, block in enumerate(order):
             saved.seek(block * BLOCK)
@@ -193,7 +257,7 @@ CHOSEN_BY_RUN = ("plugin_ctrl:", "optromimage", "optramimage", "com1:", "parport
 
 
 def prepare_restore(snapshot, directory, payload, com1):
-    """Fills a run's directory so that `bochs -r state` there restores the snapshot with this payload."""
+    """Fills a run's directory: `bochs -r state` there restores the snapshot with this payload."""
     state = os.path.join(directory, "state")
     os.mkdir(state)
     for name in os.listdir(snapshot):
@@ -202,8 +266,14 @@ def prepare_restore(snapshot, directory, payload, com1):
     write(f"{directory}/payload", payload)
     saved = image.read(f"{snapshot}/config").decode().splitlines()
     lines = [line for line in saved if not line.startswith(CHOSEN_BY_RUN)]
-    lines = [PLUGINS, *lines, "log: bochs.log", f"com1: enabled=1, {com1}",
-             "parport1: enabled=1, file=output", "parport2: enabled=1, file=records",
-             f'optramimage1: file="{snapshot}/ram.img", address=0x0',
-             f'optramimage2: file="{directory}/payload", address={8 * BLOCK:#x}']
+    lines = [
+        PLUGINS,
+        *lines,
+        "log: bochs.log",
+        f"com1: enabled=1, {com1}",
+        "parport1: enabled=1, file=output",
+        "parport2: enabled=1, file=records",
+        f'optramimage1: file="{snapshot}/ram.img", address=0x0',
+        f'optramimage2: file="{directory}/payload", address={8 * BLOCK:#x}',
+    ]
     write(f"{state}/config", ("\n".join(lines) + "\n").encode())

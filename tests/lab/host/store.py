@@ -49,7 +49,7 @@ def _locked(path, how):
 
 @contextlib.contextmanager
 def entry(kind, entry_key, build, fresh=False):
-    """The path of an entry, valid in the with-block; `build(directory)` makes it where it is missing."""
+    """The path of an entry, valid in the with-block. `build(directory)` makes one that is missing."""
     cache = directory()
     os.makedirs(cache, exist_ok=True)
     path = os.path.join(cache, f"{kind}-{entry_key}")
@@ -82,16 +82,23 @@ def _build(cache, path, build):
 
 def _prune(cache):
     """Removes entries that are old or too many, and not in use."""
+
     def last_use(name):
         try:
             return os.stat(os.path.join(cache, name)).st_mtime
         except OSError:
             return 0
-    entries = sorted((n for n in os.listdir(cache) if os.path.isfile(os.path.join(cache, n + ".lock"))),
-                     key=last_use, reverse=True)
+
+    entries = sorted(
+        (n for n in os.listdir(cache) if os.path.isfile(os.path.join(cache, n + ".lock"))),
+        key=last_use,
+        reverse=True,
+    )
     for rank, name in enumerate(entries):
         path = os.path.join(cache, name)
         if rank < KEEP_ENTRIES and time.time() - last_use(name) < KEEP_DAYS * 86400:
             continue
-        with contextlib.suppress(BlockingIOError), _locked(path + ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with contextlib.suppress(BlockingIOError), _locked(
+            path + ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB
+        ):
             shutil.rmtree(path, ignore_errors=True)

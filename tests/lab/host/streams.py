@@ -11,7 +11,7 @@ class Wire:
 
     def __init__(self, path, onward=None):
         os.mkfifo(path)
-        # Open for writing too: the machine's end may be opened and closed without an end of file here.
+        # Open for writing too: opening and closing the machine's end is no end of file here.
         self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         self.onward = onward
         self.received = bytearray()
@@ -36,8 +36,8 @@ class Wire:
 
 
 def relay(process, wires, inputs, seconds):
-    """Moves data until the process ends; false if it had to be killed after so many seconds (0: never).
-    `inputs` are other objects with fileno() and take()."""
+    """Moves data until the process ends; false if it had to be killed after so many seconds (0:
+    never). `inputs` are other objects with fileno() and take()."""
     deadline = time.monotonic() + seconds if seconds else None
     exited = os.pidfd_open(process.pid)
     with selectors.DefaultSelector() as selector:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Names addresses in the lab's kernel, which runs where it was linked (nokaslr), and in the modules of
-a run, so that a hang can be reported with the function that it hangs in."""
+"""Names addresses in the lab's kernel, which runs where it was linked (nokaslr), and in a run's
+modules, so that a hang can be reported with the function that it hangs in."""
 
 import bisect
 import os
@@ -17,9 +17,15 @@ class Symbols:
 
     def add_module(self, path, text_address):
         """Adds the functions in the .text of a module's file, which was loaded at this address."""
-        listed = subprocess.run(["objdump", "-t", path], check=False, capture_output=True, text=True).stdout
-        self.rows += [(text_address + int(m[1], 16), f"{m[2]} [{os.path.basename(path)}]")
-                      for m in re.finditer(r"^([0-9a-f]+) .{5}F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, re.M)]
+        listed = subprocess.run(
+            ["objdump", "-t", path], check=False, capture_output=True, text=True
+        ).stdout
+        self.rows += [
+            (text_address + int(m[1], 16), f"{m[2]} [{os.path.basename(path)}]")
+            for m in re.finditer(
+                r"^([0-9a-f]+) .{5}F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, re.M
+            )
+        ]
         self.sorted = False
 
     def name(self, address):

@@ -11,7 +11,7 @@ import tty
 
 from host.errors import LabError
 
-ESCAPE = b"\x1d"    # Ctrl-]
+ESCAPE = b"\x1d"  # Ctrl-]
 
 
 class Left(Exception):
@@ -50,7 +50,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def raw(self):
-        """Passes every key on while in the with-block, and restores the terminal whatever happens."""
+        """Passes every key on in the with-block; restores the terminal whatever happens."""
         os.set_blocking(self.master, False)
         saved = termios.tcgetattr(0)
         try:
@@ -71,6 +71,8 @@ class Keyboard:
         data = os.read(0, 1024)
         if not data or ESCAPE in data:
             raise Left
-        with contextlib.suppress(BlockingIOError):  # nobody reads there: a terminal would drop keys as well
+        with contextlib.suppress(
+            BlockingIOError
+        ):  # nobody reads there: a terminal would drop keys as well
             os.write(self.onward, data)
         return True

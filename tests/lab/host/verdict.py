@@ -7,10 +7,13 @@ import sys
 from host import errors
 
 # What a healthy kernel does not say.
-ALARMS = re.compile(r"WARNING:|BUG:|BUG at|Oops|general protection fault|KASAN|UBSAN|KCSAN|kmemleak"
-                    r"|INFO: (task|rcu|lockdep|trying|possible)|rcu_.*detected stalls|possible recursive locking"
-                    r"|soft lockup|hard LOCKUP|Unknown NMI|NMI received for unknown|unchecked MSR|scheduling while atomic"
-                    r"|Call Trace:|refcount_t:|Bad page|list_(add|del) corruption")
+ALARMS = re.compile(
+    r"WARNING:|BUG:|BUG at|Oops|general protection fault|KASAN|UBSAN|KCSAN|kmemleak"
+    r"|INFO: (task|rcu|lockdep|trying|possible)|rcu_.*detected stalls|possible recursive locking"
+    r"|soft lockup|hard LOCKUP|Unknown NMI|NMI received for unknown|unchecked MSR"
+    r"|scheduling while atomic"
+    r"|Call Trace:|refcount_t:|Bad page|list_(add|del) corruption"
+)
 
 
 def say(text):
