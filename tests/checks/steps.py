@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The steps on the host: builds, and the unit tests. Each takes a Suite (see ../check) and reports to
-its report."""
+"""The steps on the host: builds, and the unit tests. Each takes a Suite (see ../check) and reports
+to its report."""
 
 import os
 import re
@@ -10,13 +10,20 @@ import subprocess
 from checks.tap import Reader
 
 DIAGNOSTIC = re.compile(r"^(\S+?):\d+(?::\d+)?: (?:fatal )?(?:warning|error): .*")
+UNIT_PROGRAM = re.compile(r"# \S*/\S+$")
 FROM_GCC = re.compile(r"\[-W[^\]]*\]$|: (fatal )?error: ")
 
 
 def run_logged(log, command, **more):
     """Runs a command; its status and output, which is kept in a file too."""
-    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, **more)
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **more,
+    )
     with open(log, "ab") as f:
         f.write(done.stdout)
     return done.returncode, done.stdout.decode(errors="replace")
@@ -38,15 +45,26 @@ def module(suite):
     for name in ("src", "include"):
         shutil.copytree(name, f"{tree}/{name}", ignore=no_objects)
     shutil.copy("Kbuild", tree)
-    status, said = run_logged(suite.log("module"), [
-        "make", f"-j{suite.jobs}", "-C", suite.headers, f"M={tree}", "W=1", "C=1", "modules"])
-    ours = [line.replace(tree + "/", "") for line in said.splitlines()
-            if (m := DIAGNOSTIC.match(line)) and m[1].startswith(tree)]
+    status, said = run_logged(
+        suite.log("module"),
+        ["make", f"-j{suite.jobs}", "-C", suite.headers, f"M={tree}", "W=1", "C=1", "modules"],
+    )
+    ours = [
+        line.replace(tree + "/", "")
+        for line in said.splitlines()
+        if (m := DIAGNOSTIC.match(line)) and m[1].startswith(tree)
+    ]
     group = suite.report.group("build")
     built = status == 0 and os.path.exists(f"{tree}/minivmm.ko")
     gcc = [line for line in ours if FROM_GCC.search(line)]
-    verdict(group, "module without a warning at W=1", gcc or ([] if built else said.strip().splitlines()[-10:]))
-    verdict(group, "sparse (C=1) finds nothing", [line for line in ours if not FROM_GCC.search(line)])
+    verdict(
+        group,
+        "module without a warning at W=1",
+        gcc or ([] if built else said.strip().splitlines()[-10:]),
+    )
+    verdict(
+        group, "sparse (C=1) finds nothing", [line for line in ours if not FROM_GCC.search(line)]
+    )
     if built:
         suite.module = f"{tree}/minivmm.ko"
 
@@ -54,39 +72,64 @@ def module(suite):
 def runner(suite):
     """vmrun, whose Makefile makes every warning an error."""
     status, said = run_logged(suite.log("vmrun"), ["make", "-C", "tools/vmrun", f"-j{suite.jobs}"])
-    verdict(suite.report.group("build"), "vmrun without a warning", said.splitlines()[-10:] if status else [])
+    verdict(
+        suite.report.group("build"),
+        "vmrun without a warning",
+        said.splitlines()[-10:] if status else [],
+    )
 
 
 def test_programs(suite):
     status, said = 0, ""
     for directory in ("tests/guests", "tests/selftests"):
-        status, said = run_logged(suite.log("test-programs"), ["make", "-C", directory, f"-j{suite.jobs}"])
+        status, said = run_logged(
+            suite.log("test-programs"), ["make", "-C", directory, f"-j{suite.jobs}"]
+        )
         if status:
             break
     verdict(suite.report.group("build"), "test programs", said.splitlines()[-10:] if status else [])
 
 
 def unit_tests(suite):
-    """The programs of tests/unit: cmocka can speak TAP. `check` there names each before its output."""
-    status, said = run_logged(suite.log("unit"), ["make", "-C", "tests/unit", "-k", f"-j{suite.jobs}", "all"])
-    built = verdict(suite.report.group("build"), "unit tests", said.splitlines()[-15:] if status else [])
+    """The programs of tests/unit; `check` there names each before its output. cmocka speaks TAP."""
+    status, said = run_logged(
+        suite.log("unit"), ["make", "-C", "tests/unit", "-k", f"-j{suite.jobs}", "all"]
+    )
+    built = verdict(
+        suite.report.group("build"), "unit tests", said.splitlines()[-15:] if status else []
+    )
     if not built:
         return
-    _, said = run_logged(suite.log("unit"), ["make", "-s", "-C", "tests/unit", "check"],
-                         env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP"))
-    failed = re.search(r"^failed:(.*)$", said, re.M)
-    failed = failed[1].split() if failed else []
-    sections = re.split(r"^# (\S*/\S+)$", said, flags=re.M)[1:]
-    if not sections:
-        suite.report.group("unit").failed("(none ran)", said.splitlines()[-10:])
-    for path, output in zip(sections[::2], sections[1::2]):
-        reader = Reader(suite.report.group(f"unit {os.path.basename(path)}"))
-        for line in output.splitlines():
-            reader.line(line)
-        reader.finish(path not in failed, problem=None if path not in failed else output.strip()[-600:])
+    readers = {}
+    with open(suite.log("unit"), "ab") as log:
+        process = subprocess.Popen(
+            ["make", "-s", "-C", "tests/unit", "check"],
+            env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        path, failed = None, []
+        for data in process.stdout:
+            log.write(data)
+            line = data.decode(errors="replace").rstrip()
+            if UNIT_PROGRAM.match(line):
+                path = line[2:]
+                readers[path] = Reader(suite.report.group(f"unit {os.path.basename(path)}"))
+            elif line.startswith("failed:"):
+                failed = line.split()[1:]
+            elif path:
+                readers[path].line(line)
+        process.wait()
+    if not readers:
+        suite.report.group("unit").failed("(none ran)", [f"log: {suite.log('unit')}"])
+    for path, reader in readers.items():
+        reader.finish(path not in failed, f"the program failed; log: {suite.log('unit')}")
 
 
 def lab_selftest(suite):
     """The lab's own tests."""
     reader = Reader(suite.report.group("lab"))
-    suite.stream(["tests/lab/selftest", "--kernel", suite.kernel], suite.log("lab-selftest"), reader)
+    suite.stream(
+        ["tests/lab/selftest", "--kernel", suite.kernel], suite.log("lab-selftest"), reader
+    )

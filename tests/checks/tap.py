@@ -8,12 +8,13 @@ TEST = re.compile(r"(not )?ok (\d+)(?: - | )?(.*?)(?:\s+# (SKIP|TODO)\s*(.*))?\s
 
 
 class Reader:
-    """Feeds on lines; calls passed(name), failed(name, why) and skipped(name, why). `why` of a failure are
-    the diagnostics ("# …") before it. finish() reports what the plan promised and didn't come."""
+    """Feeds on lines; calls passed(name), failed(name, why) and skipped(name, why). `why` of a
+    failure are the diagnostics ("# …") before it. finish() reports what the plan promised and
+    didn't come."""
 
     def __init__(self, sink, names=()):
         self.sink = sink
-        self.names = list(names)    # of the tests in order, where they are known
+        self.names = list(names)  # of the tests in order, where they are known
         self.plan = None
         self.seen = 0
         self.notes = []
@@ -44,10 +45,15 @@ class Reader:
     def finish(self, ended, problem=None):
         """After the program's end. `ended`: by itself; `problem`: a sentence on how else."""
         if self.plan is None:
-            self._missing(self.names or ["(no plan)"], problem or "the program printed no plan of its tests")
+            self._missing(
+                self.names or ["(no plan)"], problem or "the program printed no plan of its tests"
+            )
         elif self.seen < self.plan:
-            names = self.names[self.seen:] if len(self.names) == self.plan else \
-                [f"test {n}" for n in range(self.seen + 1, self.plan + 1)]
+            names = (
+                self.names[self.seen :]
+                if len(self.names) == self.plan
+                else [f"test {n}" for n in range(self.seen + 1, self.plan + 1)]
+            )
             self._missing(names, problem or "the program ended before this test")
         elif self.seen > self.plan:
             self.sink.failed("(plan)", [f"{self.seen} tests ran, {self.plan} were planned"])
