@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-# minivmm: the module, its runner, their tests, and the virtual lab that runs all of them. `make help`
+# minivmm: the module, its runner, their tests, and the virtual lab that runs them. `make help`
 
-# The kernel to build the module for: this machine's if its headers are installed, else the newest that are.
-KVER ?= $(or $(patsubst /lib/modules/%/build/Makefile,%,$(wildcard /lib/modules/$(shell uname -r)/build/Makefile)), \
-	$(shell ls -d /lib/modules/*/build 2>/dev/null | cut -d/ -f4 | grep -v -e cloud -e -rt- | sort -V | tail -n 1))
+# The kernel to build the module for: this machine's if its headers are installed, else the newest.
+HEADERS := $(patsubst /lib/modules/%/build/Makefile,%,$(wildcard /lib/modules/*/build/Makefile))
+NEWEST := $(shell printf '%s\n' $(HEADERS) | grep -v -e cloud -e -rt- | sort -V | tail -n 1)
+KVER ?= $(or $(filter $(shell uname -r),$(HEADERS)),$(NEWEST))
 KDIR ?= /lib/modules/$(KVER)/build
 
 # W=1 and C=1 (sparse) are the kernel's build's own.
@@ -17,10 +18,9 @@ export LAB
 JOBS := $(shell nproc)
 SUBMAKE := $(MAKE) --no-print-directory
 
-# What has to be there to build anything at all; `make deps` brings it.
-NEEDED_DIRS := tools/vmrun tests/guests tests/selftests
+PROGRAMS := tools/vmrun tests/guests tests/selftests
 
-all: module $(NEEDED_DIRS)
+all: module $(PROGRAMS)
 
 help:
 	@echo 'For people:'
@@ -36,21 +36,24 @@ help:
 	@echo '  make bench        what each operation costs, beside KVM'
 	@echo '  make sparse       check the module with sparse'
 	@echo '  make deps         install the Debian packages in tests/packages that are missing'
-	@echo '  make clean        remove all that was built, the lab'\''s snapshots too'
+	@echo '  make clean        remove what was built, but for the lab'\''s snapshots'
+	@echo '  make distclean    remove these, too'
 	@echo
 	@echo 'Variables:'
-	@echo '  LAB=$(LAB)        where demo, check, bench and lab-shell run: bochs emulates a machine with'
-	@echo '                   VT-x, qemu needs KVM with nested VT-x, host is this machine itself'
+	@echo '  LAB=$(LAB)        where demo, check, bench and lab-shell run: bochs emulates a machine'
+	@echo '                   with VT-x, qemu needs nested VT-x in KVM, host is this machine itself'
 	@echo '  MMU=ept|shadow   the MMU of the demo'\''s guest'
 	@echo '  KVER=$(KVER)'
 	@echo '                   the kernel to build the module for'
 	@echo '  W=1, C=1         more warnings; sparse'
+	@echo "  ONLY=…           only those checks that match: make check ONLY=\"unit 'penryn *'\""
 
 module:
-	@test -e '$(KDIR)/Makefile' || { echo 'There are no kernel headers to build the module with: make deps' >&2; exit 1; }
+	@test -e '$(KDIR)/Makefile' || \
+		{ echo 'There are no kernel headers to build the module with: make deps' >&2; exit 1; }
 	$(SUBMAKE) -C $(KDIR) M=$(CURDIR) W=$(W) C=$(C) modules
 
-$(NEEDED_DIRS):
+$(PROGRAMS):
 	$(SUBMAKE) -C $@
 
 tests/selftests: tests/guests
@@ -63,7 +66,7 @@ demo lab-shell check check-all check-debug bench: deps
 	@$(SUBMAKE) run-$@
 
 run-demo: build-for-use
-	@tests/lab/demo/run
+	@KVER='$(KVER)' tests/lab/demo/run
 
 run-lab-shell: build-for-use
 	@tests/lab/lab shell --kernel '$(KVER)' --module minivmm.ko --file tools/vmrun/vmrun
@@ -72,10 +75,10 @@ build-for-use:
 	$(SUBMAKE) -j$(JOBS) module tools/vmrun
 
 run-check:
-	@tests/check --kernel '$(KVER)'
+	@tests/check --kernel '$(KVER)' $(ONLY)
 
 run-check-all:
-	@tests/check --kernel '$(KVER)' --all-models
+	@tests/check --kernel '$(KVER)' --all-models $(ONLY)
 
 run-check-debug:
 	@echo 'There is no kernel with debugging checks (KASAN, lockdep) for the lab yet.' >&2
@@ -95,10 +98,13 @@ install: all
 
 clean:
 	@test ! -e '$(KDIR)/Makefile' || $(SUBMAKE) -C $(KDIR) M=$(CURDIR) clean
-	@for d in $(NEEDED_DIRS) tests/unit tests/bench; do \
+	@for d in $(PROGRAMS) tests/unit tests/bench; do \
 		test ! -e $$d/Makefile || $(SUBMAKE) -C $$d clean || exit; \
 	done
+	rm -rf $(filter-out build/lab,$(wildcard build/*))
+
+distclean: clean
 	rm -rf build
 
-.PHONY: all help module deps demo lab-shell check check-all check-debug bench sparse install clean build-for-use
-.PHONY: $(NEEDED_DIRS) $(addprefix run-,demo lab-shell check check-all check-debug bench)
+.PHONY: all help module deps sparse install clean distclean build-for-use $(PROGRAMS)
+.PHONY: $(foreach t,demo lab-shell check check-all check-debug bench,$(t) run-$(t))
