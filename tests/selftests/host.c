@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the host does while guests run: takes CPUs offline, sleeps, loads another hypervisor. The guest
+ * keeps registers in step and stops if they aren't, so that state which a CPU lost is noticed.
+ */
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "thread.h"
+#include "vm.h"
+
+#define ROUNDS		5
+#define LINGER_MS	2000	/* VMX stays on for a second after the last VM */
+
+/* Counts in rbx, r15 and xmm0, which must agree, and in memory for us; exits now and then by itself. */
+GUEST64(count,
+	sti;
+	xor %ebx, %ebx;
+	xor %r15d, %r15d;
+	pxor %xmm0, %xmm0;
+	mov $1, %eax;
+	movd %eax, %xmm1;
+1:	inc %rbx;
+	inc %r15;
+	paddq %xmm1, %xmm0;
+	movq %xmm0, %rax;
+	cmp %rbx, %r15;
+	jne 2f;
+	cmp %rbx, %rax;
+	jne 2f;
+	mov %ebx, (DATA);
+	test $0xff, %bl;
+	jnz 1b;
+	mov $0x40000000, %eax;
+	push %rbx;
+	cpuid;
+	pop %rbx;
+	jmp 1b;
+2:	out %al, $0xee;
+	hlt)
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = CHECK_OK(open(path, O_WRONLY));
+
+	context("writing %s to %s", text, path);
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static bool can_offline_cpu1(void)
+{
+	return access("/sys/devices/system/cpu/cpu1/online", W_OK) == 0;
+}
+
+static volatile u32 *counter(struct vcpu *v)
+{
+	return (volatile u32 *)(v->vm->mem + DATA);
+}
+
+/* It is still running, and gets on. */
+static void check_counting(struct vcpu *v, struct runner *r)
+{
+	u32 before = *counter(v);
+
+	for (int i = 0; i < 1000 && *counter(v) == before; i++) {
+		if (r->done)
+			FAIL("RUN returned %d (%s), exit %s", r->ret, errno_name(r->err),
+			     exit_name(v->run->exit_reason));
+		sleep_ms(1);
+	}
+	CHECK(*counter(v) != before);
+}
+
+static struct vcpu *start_counting(struct runner **r)
+{
+	struct vcpu *v = BOOT(LONG64, count);
+
+	*r = start_run(v);
+	check_counting(v, *r);
+	return v;
+}
+
+static void set_cpu1(bool online)
+{
+	write_file("/sys/devices/system/cpu/cpu1/online", online ? "1" : "0");
+}
+
+TEST(cpu_goes_offline_under_running_guests)
+{
+	struct runner *r[3];
+	struct vcpu *v[3];
+
+	if (!can_offline_cpu1())
+		skip("this machine has no second CPU that can go offline");
+	for (int i = 0; i < 3; i++)
+		v[i] = start_counting(&r[i]);
+	for (int round = 0; round < ROUNDS; round++) {
+		set_cpu1(false);
+		for (int i = 0; i < 3; i++)
+			check_counting(v[i], r[i]);
+		set_cpu1(true);
+		for (int i = 0; i < 3; i++)
+			check_counting(v[i], r[i]);
+	}
+}
+
+/* A vCPU whose state the CPU that goes away still holds, while nobody runs it. */
+TEST(cpu_goes_offline_with_a_stopped_vcpu)
+{
+	struct vcpu *v = BOOT(LONG64, count);
+	struct minivmm_regs regs;
+	struct runner *r;
+	cpu_set_t cpu1;
+
+	if (!can_offline_cpu1())
+		skip("this machine has no second CPU that can go offline");
+	CPU_ZERO(&cpu1);
+	CPU_SET(1, &cpu1);
+	CHECK_OK(sched_setaffinity(0, sizeof(cpu1), &cpu1));
+	v->run->immediate_exit = 1;
+	CHECK_ERRNO(vcpu_run(v), EINTR);
+	regs = get_regs(v);
+	regs.rcx = 0x1234;
+	set_regs(v, &regs);
+	set_cpu1(false);
+	CHECK_EQ(get_regs(v).rip, CODE);
+	CHECK_EQ(get_regs(v).rcx, 0x1234);
+	v->run->immediate_exit = 0;
+	r = start_run(v);
+	check_counting(v, r);
+	set_cpu1(true);
+	check_counting(v, r);
+}
+
+/*
+ * As far as "core" goes: everything but the firmware's part, VMX off and on included. Freezing the tasks
+ * interrupts RUN, as a signal would.
+ */
+TEST(suspend_under_running_guests)
+{
+	struct runner *r[2];
+	struct vcpu *v[2];
+
+	if (access("/sys/power/pm_test", W_OK))
+		skip("this kernel can't test suspend (CONFIG_PM_DEBUG)");
+	for (int i = 0; i < 2; i++)
+		v[i] = start_counting(&r[i]);
+	write_file("/sys/power/pm_test", "core");
+	write_file("/sys/power/state", "mem");
+	write_file("/sys/power/pm_test", "none");
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(join_run(r[i]), -1);
+		CHECK_EQ(errno, EINTR);
+		check_counting(v[i], start_run(v[i]));
+	}
+}
+
+/* ---- beside another hypervisor --------------------------------------------------------------- */
+
+static void load_module(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		skip("there is no %s: for a lab that has kvm_intel", path);
+	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
+		FAIL("loading %s: %s", path, errno_name(errno));
+	close(fd);
+}
+
+static void load_kvm(void)
+{
+	if (opt.oracle)
+		skip("for minivmm beside KVM");
+	load_module("/modules/kvm.ko");
+	load_module("/modules/kvm_intel.ko");
+}
+
+static int kvm_create_vm(void)
+{
+	int node = CHECK_OK(open("/dev/kvm", O_RDWR | O_CLOEXEC));
+	int vm = ioctl(node, KVM_CREATE_VM, 0);
+
+	close(node);
+	return vm;
+}
+
+TEST(other_hypervisor_in_use)
+{
+	int node, vm;
+
+	load_kvm();
+	sleep_ms(LINGER_MS);	/* of the test before */
+	vm = CHECK_OK(kvm_create_vm());
+	node = node_open();
+	CHECK_ERRNO(ioctl(node, MINIVMM_CREATE_VM, 0), EBUSY);
+	close(vm);
+	close(CHECK_OK(ioctl(node, MINIVMM_CREATE_VM, 0)));
+}
+
+TEST(other_hypervisor_loaded_but_idle)
+{
+	struct runner *r;
+	struct vcpu *v;
+
+	load_kvm();
+	v = start_counting(&r);
+	CHECK_ERRNO(kvm_create_vm(), EBUSY);
+	check_counting(v, r);
+}
+
+TEST(other_hypervisor_after_ours)
+{
+	load_kvm();
+	close(vm_create()->fd);
+	sleep_ms(LINGER_MS);
+	close(CHECK_OK(kvm_create_vm()));
+}
+
+/* The kernel's one slot for emergencies changes hands; the kernel would warn if it had two takers. */
+TEST(other_hypervisor_leaves_under_running_guests)
+{
+	struct runner *r;
+	struct vcpu *v;
+
+	load_kvm();
+	v = start_counting(&r);
+	CHECK_OK(syscall(SYS_delete_module, "kvm_intel", O_NONBLOCK));
+	check_counting(v, r);
+	load_kvm();
+	check_counting(v, r);
+}
