@@ -13,6 +13,7 @@
  *   NMIs still exit. Needs the kernel option "nohpet": the HPET would take the PIT's place.
  * - Reading "tsc" gives the time stamp counter: in Bochs, instructions executed.
  */
+#include <linux/cpuhotplug.h>
 #include <linux/io.h>
 #include <linux/module.h>
 #include <linux/panic_notifier.h>
@@ -157,6 +158,39 @@ static int set_heartbeat(const char *value, const struct kernel_param *param)
 	return 0;
 }
 
+/*
+ * A CPU that is being brought up can't take an NMI before it has an IDT: the heartbeat stops meanwhile.
+ * CPU hotplug is serialised, and nothing else touches the I/O APIC then.
+ */
+static void mask_pit(bool masked)
+{
+	unsigned long flags;
+	void __iomem *pins;
+
+	if (!heartbeat)
+		return;
+	pins = ioremap(IOAPIC_BASE, PAGE_SIZE);
+	if (!pins)
+		return;
+	local_irq_save(flags);
+	writel(IOAPIC_PIT_ENTRY, pins + IOAPIC_INDEX);
+	writel(masked ? IOAPIC_MASKED : APIC_DM_NMI, pins + IOAPIC_DATA);
+	local_irq_restore(flags);
+	iounmap(pins);
+}
+
+static int cpu_will_start(unsigned int cpu)
+{
+	mask_pit(true);
+	return 0;
+}
+
+static int cpu_started(unsigned int cpu)
+{
+	mask_pit(false);
+	return 0;
+}
+
 static const struct kernel_param_ops heartbeat_ops = {
 	.set = set_heartbeat,
 	.get = param_get_uint,
@@ -220,6 +254,8 @@ static int __init minilab_init(void)
 		return error;
 	}
 	atomic_notifier_chain_register(&panic_notifier_list, &panic_block);
+	cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "minilab:prepare", cpu_will_start, NULL);
+	cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "minilab:online", cpu_started, NULL);
 	return 0;
 }
 module_init(minilab_init);
