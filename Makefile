@@ -16,7 +16,7 @@ LAB ?= bochs
 export LAB
 
 JOBS := $(shell nproc)
-SUBMAKE := $(MAKE) --no-print-directory
+MAKEFLAGS += --no-print-directory
 
 PROGRAMS := tools/vmrun tests/guests tests/selftests
 
@@ -51,10 +51,10 @@ help:
 module:
 	@test -e '$(KDIR)/Makefile' || \
 		{ echo 'There are no kernel headers to build the module with: make deps' >&2; exit 1; }
-	$(SUBMAKE) -C $(KDIR) M=$(CURDIR) W=$(W) C=$(C) modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) W=$(W) C=$(C) modules
 
 $(PROGRAMS):
-	$(SUBMAKE) -C $@
+	$(MAKE) -C $@
 
 tests/selftests: tests/guests
 
@@ -63,7 +63,7 @@ deps:
 
 # These install what is missing, then begin anew: only then is it known which kernel there is.
 demo lab-shell check check-all check-debug bench: deps
-	@$(SUBMAKE) run-$@
+	@$(MAKE) run-$@
 
 run-demo: build-for-use
 	@KVER='$(KVER)' tests/lab/demo/run
@@ -72,7 +72,7 @@ run-lab-shell: build-for-use
 	@tests/lab/lab shell --kernel '$(KVER)' --module minivmm.ko --file tools/vmrun/vmrun
 
 build-for-use:
-	$(SUBMAKE) -j$(JOBS) module tools/vmrun
+	$(MAKE) -j$(JOBS) module tools/vmrun
 
 run-check:
 	@tests/check --kernel '$(KVER)' $(ONLY)
@@ -85,21 +85,21 @@ run-check-debug:
 	@exit 1
 
 run-bench: all
-	@$(SUBMAKE) -C tests/bench run
+	@$(MAKE) -C tests/bench run
 
 sparse:
 	@rm -f $$(find src -name '*.o')
-	$(SUBMAKE) module C=1
+	$(MAKE) module C=1
 
 install: all
-	$(SUBMAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
 	install -D -m 755 tools/vmrun/vmrun $(DESTDIR)/usr/local/bin/vmrun
 	install -D -m 644 tools/60-minivmm.rules $(DESTDIR)/etc/udev/rules.d/60-minivmm.rules
 
 clean:
-	@test ! -e '$(KDIR)/Makefile' || $(SUBMAKE) -C $(KDIR) M=$(CURDIR) clean
+	@test ! -e '$(KDIR)/Makefile' || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
 	@for d in $(PROGRAMS) tests/unit tests/bench; do \
-		test ! -e $$d/Makefile || $(SUBMAKE) -C $$d clean || exit; \
+		test ! -e $$d/Makefile || $(MAKE) -C $$d clean || exit; \
 	done
 	rm -rf $(filter-out build/lab,$(wildcard build/*))
 
