@@ -17,7 +17,8 @@
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-static int find_slot(const struct memslots *slots, gfn_t gfn)
+/* How many slots begin at or before gfn. */
+static int slots_up_to(const struct memslots *slots, gfn_t gfn)
 {
 	int low = 0, high = slots->count;
 
@@ -29,10 +30,15 @@ static int find_slot(const struct memslots *slots, gfn_t gfn)
 		else
 			high = mid;
 	}
-	/* the last one that begins at or before gfn */
-	if (!low || gfn - slots->slot[low - 1].base_gfn >= slots->slot[low - 1].npages)
-		return -1;
-	return low - 1;
+	return low;
+}
+
+/* The number of the one that holds gfn, or -1. */
+static int find_slot(const struct memslots *slots, gfn_t gfn)
+{
+	int i = slots_up_to(slots, gfn) - 1;
+
+	return i >= 0 && gfn - slots->slot[i].base_gfn < slots->slot[i].npages ? i : -1;
 }
 
 struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn)
@@ -45,13 +51,22 @@ struct memslot *gfn_to_slot(struct vm *vm, gfn_t gfn)
 
 struct memslot *vcpu_find_slot(struct vcpu *vcpu, struct memslots *slots, gfn_t gfn)
 {
-	int i = find_slot(slots, gfn);
+	struct slot_cache *cache = &vcpu->slot_cache;
+	int n = slots_up_to(slots, gfn);
+	struct memslot *slot = n ? &slots->slot[n - 1] : NULL;
+	gfn_t end = slot ? slot->base_gfn + slot->npages : 0;
 
-	if (i < 0)
-		return NULL;
-	vcpu->last_slot = i;
-	vcpu->last_generation = slots->generation;
-	return &slots->slot[i];
+	if (cache->generation != slots->generation)
+		*cache = (struct slot_cache){ .generation = slots->generation };
+	if (gfn < end) {
+		cache->slot = slot;
+		cache->found.base_gfn = slot->base_gfn;
+		cache->found.npages = slot->npages;
+		return slot;
+	}
+	cache->hole.base_gfn = end;
+	cache->hole.npages = (n < slots->count ? slots->slot[n].base_gfn : ~0ull) - end;
+	return NULL;
 }
 
 /* ---- reading and writing ---------------------------------------------------------------------- */

@@ -96,6 +96,16 @@ struct memslots {
 	struct memslot slot[];
 };
 
+/*
+ * What a vCPU's lookups have found last: a slot, and a range where there is none, which is where
+ * devices are. For the array of this generation; a range of no pages is none.
+ */
+struct slot_cache {
+	u64 generation;
+	struct memslot *slot;
+	struct { gfn_t base_gfn; unsigned long npages; } found, hole;
+};
+
 /* ---- the VM: vm.c ---------------------------------------------------------------------------- */
 
 enum mmu_mode { MMU_EPT, MMU_SHADOW };
@@ -238,8 +248,7 @@ struct vcpu {
 	bool has_run;			/* its model can't be changed any more */
 
 	/* MMU */
-	int last_slot;			/* index, valid while this is the array's generation */
-	u64 last_generation;
+	struct slot_cache slot_cache;
 	struct mmu_cache *mmu_cache;	/* preallocated table pages */
 	hpa_t root_hpa;
 
@@ -474,14 +483,18 @@ static inline hva_t slot_hva(const struct memslot *slot, gfn_t gfn)
 {
 	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
 }
-/* As gfn_to_slot(), the one found last being tried first. */
+/* As gfn_to_slot(), what was found last being tried first. */
 static inline struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn)
 {
 	struct memslots *slots = srcu_dereference(vcpu->vm->slots, &vcpu->vm->srcu);
-	struct memslot *slot = &slots->slot[vcpu->last_slot];
+	const struct slot_cache *cache = &vcpu->slot_cache;
 
-	if (vcpu->last_generation == slots->generation && gfn - slot->base_gfn < slot->npages)
-		return slot;
+	if (likely(cache->generation == slots->generation)) {
+		if (gfn - cache->found.base_gfn < cache->found.npages)
+			return cache->slot;
+		if (gfn - cache->hole.base_gfn < cache->hole.npages)
+			return NULL;
+	}
 	return vcpu_find_slot(vcpu, slots, gfn);
 }
 

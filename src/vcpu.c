@@ -422,6 +422,9 @@ static int run_inside(struct vcpu *vcpu)
 		return -EINVAL;
 	if (!vcpu->lapic && set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
+	/* the window is asked for with the next entry, even if it is open already */
+	if (!vcpu->lapic && READ_ONCE(run->request_interrupt_window))
+		vcpu_request(vcpu, REQ_EVENT);
 	if (vcpu->complete) {
 		r = complete_io(vcpu);
 		if (r <= 0)

@@ -69,6 +69,7 @@ static int host_pfnmap(struct fault *f)
 		if (r)
 			goto out;
 	}
+	__acquire(ptl);		/* for sparse: follow_pte() took it, and isn't annotated */
 	f->writable = pte_write(*ptep) && slot_writable(f->slot);
 	f->pfn = pte_pfn(*ptep);
 	pte_unmap_unlock(ptep, ptl);
@@ -285,6 +286,18 @@ static int no_memory_behind(struct vcpu *vcpu, struct fault *f, int r)
 	}
 }
 
+/* Apart from mmu_fault(), for what isn't memory to get by without so large a frame. */
+static noinline int map_gpa(struct vcpu *vcpu, struct memslot *slot, gpa_t gpa, u32 access)
+{
+	struct fault f = {
+		.gpa = gpa, .gfn = gpa_to_gfn(gpa), .slot = slot,
+		.write = access & ACCESS_WRITE, .exec = access & ACCESS_FETCH,
+	};
+	int r = fault_in(vcpu, &f);
+
+	return r < 0 ? no_memory_behind(vcpu, &f, r) : r;
+}
+
 /**
  * mmu_fault() - make a guest physical address accessible
  * @vcpu: the vCPU that wants it
@@ -296,22 +309,12 @@ static int no_memory_behind(struct vcpu *vcpu, struct fault *f, int r)
  */
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 {
-	struct vm *vm = vcpu->vm;
-	struct fault f = {
-		.gpa = gpa, .gfn = gpa_to_gfn(gpa),
-		.write = access & ACCESS_WRITE, .exec = access & ACCESS_FETCH,
-	};
-	int r, idx = srcu_read_lock(&vm->srcu);
+	int r = MMU_EMULATE, idx = srcu_read_lock(&vcpu->vm->srcu);
+	struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
 
-	f.slot = vcpu_gfn_to_slot(vcpu, f.gfn);
-	if (!f.slot || (f.write && !slot_writable(f.slot))) {
-		r = MMU_EMULATE;
-	} else {
-		r = fault_in(vcpu, &f);
-		if (r < 0)
-			r = no_memory_behind(vcpu, &f, r);
-	}
-	srcu_read_unlock(&vm->srcu, idx);
+	if (slot && !(access & ACCESS_WRITE && !slot_writable(slot)))
+		r = map_gpa(vcpu, slot, gpa, access);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
 }
 

@@ -2,8 +2,10 @@
 /*
  * The guest's own page tables, walked in software as the CPU would: SDM "Paging".
  *
- * One walker for all modes: a mode is a number of levels, the size of an entry and where the root
- * is. Permissions are joined over the levels as the walk goes down, and checked at its end.
+ * One walker for all modes: what a mode is follows from its number of levels. That is a constant in
+ * each of the three copies of walk() that the compiler makes, so that nothing of it is looked up
+ * while a walk is going on. Permissions are joined over the levels as the walk goes down, and
+ * checked at its end.
  */
 #include <linux/mm.h>
 #include <linux/uaccess.h>
@@ -18,135 +20,154 @@
 #define PTE_PS		BIT_ULL(7)
 #define PTE_NX		BIT_ULL(63)
 
+/* The modes, by their number of levels. */
+enum { PAGING_32 = 2, PAGING_PAE = 3, PAGING_LONG = 4 };
+
+/* In registers for as long as no function that isn't inlined is given its address. */
 struct walk {
 	struct vcpu *vcpu;
 	gva_t gva;
 	u32 access;
-	/* the mode */
-	int levels;			/* 2, 3 or 4 */
-	int index_bits;			/* 10 or 9 */
-	int entry_size;			/* 4 or 8 */
-	bool nx_enabled;
 	u64 reserved;			/* in every entry */
+	struct memslot *slot;		/* of the last table: the next is most likely there too */
 	/* so far */
 	int level;
-	gpa_t table;
 	gpa_t entry_gpa;
 	u64 entry;
 	u64 rights;			/* PTE_W and PTE_U: set at every level */
 	u64 nx;				/* PTE_NX: set at any */
 };
 
-static void set_mode(struct walk *w)
+static __always_inline int index_bits(const int levels)
 {
-	struct vcpu *vcpu = w->vcpu;
-
-	w->nx_enabled = vcpu->efer & EFER_NX;
-	w->rights = PTE_W | PTE_U;
-	if (is_long_mode(vcpu) || is_pae(vcpu)) {
-		w->levels = is_long_mode(vcpu) ? 4 : 3;
-		w->index_bits = 9;
-		w->entry_size = 8;
-	} else {
-		w->levels = 2;
-		w->index_bits = 10;
-		w->entry_size = 4;
-		w->nx_enabled = false;
-		return;
-	}
-	w->reserved = GENMASK_ULL(51, 0) & ~GENMASK_ULL(vcpu->maxphyaddr - 1, 0);
-	if (!w->nx_enabled)
-		w->reserved |= PTE_NX;
-	if (w->levels == 3)
-		w->reserved |= GENMASK_ULL(62, 52);
+	return levels == PAGING_32 ? 10 : 9;
 }
 
-static gpa_t root_table(struct walk *w)
+static __always_inline int entry_size(const int levels)
 {
-	u64 cr3 = vcpu_cr3(w->vcpu);
+	return levels == PAGING_32 ? 4 : 8;
+}
 
-	switch (w->levels) {
-	case 4:
+static __always_inline int span_shift(const int levels, int level)
+{
+	return PAGE_SHIFT + index_bits(levels) * (level - 1);
+}
+
+static __always_inline gpa_t root_table(u64 cr3, const int levels)
+{
+	switch (levels) {
+	case PAGING_LONG:
 		return cr3 & GENMASK_ULL(51, 12);
-	case 3:
+	case PAGING_PAE:
 		return cr3 & GENMASK_ULL(31, 5);
 	default:
 		return cr3 & GENMASK_ULL(31, 12);
 	}
 }
 
-static int span_shift(const struct walk *w, int level)
+static bool has_nx(struct vcpu *vcpu)
 {
-	return PAGE_SHIFT + w->index_bits * (level - 1);
+	return (is_long_mode(vcpu) || is_pae(vcpu)) && vcpu->efer & EFER_NX;
+}
+
+static __always_inline u64 always_reserved(struct vcpu *vcpu, const int levels)
+{
+	u64 beyond_memory = ~0ull << vcpu->maxphyaddr;
+
+	switch (levels) {
+	case PAGING_LONG:
+		beyond_memory &= GENMASK_ULL(51, 0);
+		break;
+	case PAGING_PAE:
+		beyond_memory &= GENMASK_ULL(62, 0);
+		break;
+	default:
+		return 0;
+	}
+	return vcpu->efer & EFER_NX ? beyond_memory : beyond_memory | PTE_NX;
 }
 
 /* SDM "Hierarchical Paging Structures" and the figures there: bits that must be 0 in this entry. */
-static u64 reserved_bits(const struct walk *w, bool large)
+static __always_inline u64 reserved_bits(const struct walk *w, const int levels, bool large)
 {
-	if (w->levels == 2) {
+	if (levels == PAGING_32) {
 		/* a 4M page has bits 32 .. 39 of its address in 13 .. 20; the rest up to 21 is reserved */
 		if (!large)
 			return 0;
 		return GENMASK_ULL(21, 13) & ~GENMASK_ULL(min(w->vcpu->maxphyaddr, (u8)40) - 20, 13);
 	}
 	if (large)
-		return w->reserved | GENMASK_ULL(span_shift(w, w->level) - 1, 13);
-	if (w->levels == 3 && w->level == 3)	/* a PDPTE has no permissions at all */
+		return w->reserved | GENMASK_ULL(span_shift(levels, w->level) - 1, 13);
+	if (levels == PAGING_PAE && w->level == 3)	/* a PDPTE has no permissions at all */
 		return w->reserved | PTE_NX | GENMASK_ULL(8, 5) | PTE_W | PTE_U;
 	return w->level == 4 ? w->reserved | PTE_PS : w->reserved;
 }
 
-static bool is_large(const struct walk *w)
+static __always_inline bool is_large(const struct walk *w, const int levels)
 {
 	if (!(w->entry & PTE_PS) || w->level == 1)
 		return false;
-	if (w->levels == 2)
+	if (levels == PAGING_32)
 		return w->vcpu->cr4 & X86_CR4_PSE;
-	return w->level == 2 || (w->level == 3 && w->levels == 4);
+	return w->level == 2 || (w->level == 3 && levels == PAGING_LONG);
 }
 
-static int fail(struct walk *w, struct guest_fault *fault, u32 bits)
+/* Returns 1, as walk_guest() then does. */
+static noinline int fail(struct vcpu *vcpu, gva_t gva, u32 access, u32 bits,
+			 struct guest_fault *fault)
 {
-	bool fetch_counts = w->nx_enabled || (vcpu_cr4(w->vcpu) & X86_CR4_SMEP);
+	bool fetch_counts = has_nx(vcpu) || (vcpu_cr4(vcpu) & X86_CR4_SMEP);
 
 	*fault = (struct guest_fault){
-		.vector = X86_TRAP_PF, .address = w->gva,
-		.error_code = bits | (w->access & (ACCESS_WRITE | ACCESS_USER)) |
-			      (fetch_counts ? w->access & ACCESS_FETCH : 0),
+		.vector = X86_TRAP_PF, .address = gva,
+		.error_code = bits | (access & (ACCESS_WRITE | ACCESS_USER)) |
+			      (fetch_counts ? access & ACCESS_FETCH : 0),
 	};
 	return 1;
 }
 
-static __always_inline int read_entry(struct walk *w)
+static __always_inline hva_t gpa_to_hva(const struct memslot *slot, gpa_t gpa)
 {
-	unsigned int index = (w->gva >> span_shift(w, w->level)) & ((1 << w->index_bits) - 1);
+	return slot->hva + (gpa - gfn_to_gpa(slot->base_gfn));
+}
 
-	gpa_t gpa = w->table + index * w->entry_size;
-	struct memslot *slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(gpa));
-	hva_t hva;
+static __always_inline int read_entry(struct walk *w, const int levels, gpa_t table)
+{
+	unsigned int index = w->gva >> span_shift(levels, w->level) & ((1 << index_bits(levels)) - 1);
 	u32 entry32;
+	hva_t hva;
 
-	if (!slot)
-		return -EAGAIN;
-	w->entry_gpa = gpa;
-	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
-	if (w->entry_size == 8)
-		return __get_user(w->entry, (u64 __user *)hva) ? -EAGAIN : 0;
-	if (__get_user(entry32, (u32 __user *)hva))
-		return -EAGAIN;
-	w->entry = entry32;
+	w->entry_gpa = table + index * entry_size(levels);
+	if (unlikely(gpa_to_gfn(w->entry_gpa) - w->slot->base_gfn >= w->slot->npages)) {
+		w->slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(w->entry_gpa));
+		if (!w->slot)
+			return -EAGAIN;
+	}
+	/* access_ok() was asked for the whole slot when it was made */
+	hva = gpa_to_hva(w->slot, w->entry_gpa);
+	__uaccess_begin_nospec();
+	if (levels == PAGING_32) {
+		unsafe_get_user(entry32, (u32 __user *)hva, unreadable);
+		w->entry = entry32;
+	} else {
+		unsafe_get_user(w->entry, (u64 __user *)hva, unreadable);
+	}
+	__uaccess_end();
 	return 0;
+unreadable:
+	__uaccess_end();
+	return -EAGAIN;
 }
 
 /* SDM "Access Rights". */
-static bool allowed(struct walk *w)
+static __always_inline bool allowed(const struct walk *w)
 {
 	bool writable = w->rights & PTE_W, user = w->rights & PTE_U;
 	struct vcpu *vcpu = w->vcpu;
 	u64 cr4 = vcpu->cr4;	/* SMEP and SMAP don't change without an exit */
 
 	if (w->access & ACCESS_FETCH) {
-		if (w->nx_enabled && (w->nx & PTE_NX))
+		if (w->nx & PTE_NX && vcpu->efer & EFER_NX)
 			return false;
 		if (w->access & ACCESS_USER)
 			return user;
@@ -163,18 +184,16 @@ static bool allowed(struct walk *w)
  * Sets A, or D, in the entry by a locked operation, if it's still what was walked: the guest's
  * other CPUs may change it meanwhile. -EAGAIN: it isn't; walk again.
  */
-static int set_entry_bits(struct walk *w, gpa_t gpa, u64 old, u64 bits)
+static noinline int set_entry_bits(struct memslot *slot, gpa_t gpa, int size, u64 old, u64 bits)
 {
-	struct memslot *slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(gpa));
+	hva_t hva = gpa_to_hva(slot, gpa);
 	u64 new = old | bits;
 	u32 old32 = old;
-	hva_t hva;
 	int r;
 
-	if (!slot || (slot->flags & MINIVMM_MEM_READONLY))
+	if (slot->flags & MINIVMM_MEM_READONLY)
 		return 0;
-	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
-	if (w->entry_size == 8)
+	if (size == 8)
 		r = __try_cmpxchg_user((u64 __user *)hva, &old, new, fault64);
 	else
 		r = __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
@@ -184,46 +203,77 @@ static int set_entry_bits(struct walk *w, gpa_t gpa, u64 old, u64 bits)
 	return 0;
 }
 
-static int walk_down(struct walk *w, struct guest_fault *fault)
+static __always_inline int set_bits(struct walk *w, const int levels, u64 bits)
 {
-	bool large;
-	int r;
-
-	for (w->level = w->levels; ; w->level--) {
-		r = read_entry(w);
-		if (r)
-			return r;
-		if (!(w->entry & PTE_P))
-			return fail(w, fault, 0);
-		large = is_large(w);
-		if (unlikely(w->entry & reserved_bits(w, large)))
-			return fail(w, fault, X86_PF_PROT | X86_PF_RSVD);
-		if (w->levels != 3 || w->level != 3) {	/* PDPTEs of PAE have no rights, and no A bit */
-			w->rights &= w->entry;
-			w->nx |= w->entry;
-			if (large || w->level == 1)
-				return 0;
-			if (!(w->entry & PTE_A)) {
-				r = set_entry_bits(w, w->entry_gpa, w->entry, PTE_A);
-				if (r)
-					return r;
-			}
-		}
-		w->table = w->entry & GENMASK_ULL(51, 12);
-	}
+	if (likely(!(bits & ~w->entry)))
+		return 0;
+	return set_entry_bits(w->slot, w->entry_gpa, entry_size(levels), w->entry, bits);
 }
 
-static gpa_t leaf_gpa(const struct walk *w)
+static __always_inline gpa_t leaf_gpa(const struct walk *w, const int levels)
 {
-	u64 mask = BIT_ULL(span_shift(w, w->level)) - 1;
+	u64 mask = BIT_ULL(span_shift(levels, w->level)) - 1;
 	gpa_t base = w->entry & GENMASK_ULL(51, 12) & ~mask;
 
-	if (w->levels == 2) {
+	if (levels == PAGING_32) {
 		base = w->entry & GENMASK_ULL(31, 12) & ~mask;
 		if (w->level == 2)	/* PSE-36 */
 			base |= ((w->entry >> 13) & 0xff) << 32;
 	}
 	return base | (w->gva & mask);
+}
+
+/* Down to the entry that maps the page. */
+static __always_inline int descend(struct walk *w, const int levels, struct guest_fault *fault)
+{
+	gpa_t table = root_table(vcpu_cr3(w->vcpu), levels);
+	bool large;
+	int r;
+
+	w->slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(table));
+	if (!w->slot)
+		return -EAGAIN;
+	for (w->level = levels; ; w->level--) {
+		r = read_entry(w, levels, table);
+		if (r)
+			return r;
+		if (unlikely(!(w->entry & PTE_P)))
+			return fail(w->vcpu, w->gva, w->access, 0, fault);
+		large = is_large(w, levels);
+		if (unlikely(w->entry & reserved_bits(w, levels, large)))
+			return fail(w->vcpu, w->gva, w->access, X86_PF_PROT | X86_PF_RSVD, fault);
+		if (levels != PAGING_PAE || w->level != 3) {	/* whose entries have no rights and no A */
+			w->rights &= w->entry;
+			w->nx |= w->entry;
+			if (large || w->level == 1)
+				return 0;
+			r = set_bits(w, levels, PTE_A);
+			if (r)
+				return r;
+		}
+		table = w->entry & GENMASK_ULL(51, 12);
+	}
+}
+
+static __always_inline int walk(struct vcpu *vcpu, gva_t gva, u32 access, const int levels,
+				gpa_t *gpa, struct guest_fault *fault)
+{
+	struct walk w = {
+		.vcpu = vcpu, .gva = gva, .access = access, .rights = PTE_W | PTE_U,
+		.reserved = always_reserved(vcpu, levels),
+	};
+	int r;
+
+	r = descend(&w, levels, fault);
+	if (r)
+		return r;
+	if (unlikely(!allowed(&w)))
+		return fail(vcpu, gva, access, X86_PF_PROT, fault);
+	r = set_bits(&w, levels, PTE_A | (access & ACCESS_WRITE ? PTE_D : 0));
+	if (r)
+		return r;
+	*gpa = leaf_gpa(&w, levels);
+	return 0;
 }
 
 /**
@@ -239,27 +289,13 @@ static gpa_t leaf_gpa(const struct walk *w)
  */
 int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct guest_fault *fault)
 {
-	struct walk w = { .vcpu = vcpu, .gva = gva, .access = access };
-	u64 bits;
-	int r;
-
 	if (!is_paging(vcpu)) {
 		*gpa = (u32)gva;
 		return 0;
 	}
-	set_mode(&w);
-	w.table = root_table(&w);
-	r = walk_down(&w, fault);
-	if (r)
-		return r;
-	if (!allowed(&w))
-		return fail(&w, fault, X86_PF_PROT);
-	bits = PTE_A | (access & ACCESS_WRITE ? PTE_D : 0);
-	if (bits & ~w.entry) {
-		r = set_entry_bits(&w, w.entry_gpa, w.entry, bits);
-		if (r)
-			return r;
-	}
-	*gpa = leaf_gpa(&w);
-	return 0;
+	if (is_long_mode(vcpu))
+		return walk(vcpu, gva, access, PAGING_LONG, gpa, fault);
+	if (is_pae(vcpu))
+		return walk(vcpu, gva, access, PAGING_PAE, gpa, fault);
+	return walk(vcpu, gva, access, PAGING_32, gpa, fault);
 }

@@ -230,6 +230,7 @@ static int finish_or_gp(struct vcpu *vcpu, int r)
 
 static int move_to_cr(struct vcpu *vcpu, int cr, u64 value)
 {
+	u64 old_cr8 = vcpu->cr8;
 	int r;
 
 	/* outside 64-bit mode the upper half of the register isn't looked at */
@@ -249,7 +250,8 @@ static int move_to_cr(struct vcpu *vcpu, int cr, u64 value)
 		r = set_cr8(vcpu, value);
 	}
 	finish_or_gp(vcpu, r);
-	if (cr == 8 && !r && !vcpu->lapic) {
+	/* the client's APIC must hear when interrupts that were held off may come */
+	if (cr == 8 && !r && !vcpu->lapic && value < old_cr8) {
 		vcpu->run->exit_reason = MINIVMM_EXIT_SET_TPR;
 		return 0;
 	}
