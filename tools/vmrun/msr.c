@@ -10,26 +10,31 @@
 #define MTRR_ENABLE		(1ULL << 11)
 #define MTRR_WRITE_BACK		6
 
-struct one_msr {
-	struct minivmm_msrs head;
-	struct minivmm_msr_entry entry;
+/* A list with room for one entry. */
+union one_msr {
+	struct minivmm_msrs list;
+	char room[sizeof(struct minivmm_msrs) + sizeof(struct minivmm_msr_entry)];
 };
 
 static bool get_msr(const struct vcpu *cpu, uint32_t index, uint64_t *value)
 {
-	struct one_msr m = { .head.nmsrs = 1, .entry.index = index };
+	union one_msr m = { .room = { 0 } };
 
+	m.list.nmsrs = 1;
+	m.list.entries[0].index = index;
 	if (ioctl(cpu->fd, MINIVMM_GET_MSRS, &m) != 1)
 		return false;
-	*value = m.entry.data;
+	*value = m.list.entries[0].data;
 	return true;
 }
 
 /* A hypervisor may not have a register; the guest then sees that as well as we do. */
 static void set_msr(const struct vcpu *cpu, uint32_t index, uint64_t value)
 {
-	struct one_msr m = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+	union one_msr m = { .room = { 0 } };
 
+	m.list.nmsrs = 1;
+	m.list.entries[0] = (struct minivmm_msr_entry) { .index = index, .data = value };
 	ioctl(cpu->fd, MINIVMM_SET_MSRS, &m);
 }
 
