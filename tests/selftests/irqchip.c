@@ -212,13 +212,9 @@ TEST(halted_vcpu_is_woken_by_a_signal)
 	struct vm *vm = vm_with_irqchip();
 	struct vcpu *v = boot_sleeper(vm);
 
-	catch_signal(SIGUSR1);
-	signal_after(10, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
-	CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_INTR);
+	run_interrupted(v, 10, word(vm, DATA), 1);
 	/* It goes on sleeping where it was. */
-	signal_after(10, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
+	run_interrupted(v, 10, word(vm, DATA), 1);
 	*word(vm, DATA) = 2;
 	CHECK_OK(irq_line(vm, 5, 1));
 	RUN_TO_OUT(v, 0x10, 0x20, 1);
@@ -233,9 +229,7 @@ TEST(nmi_wakes_a_vcpu_that_was_halted)
 	u64 *gates = (u64 *)(vm->mem + IDT);
 
 	gates[2 * 2] = gates[2 * 0x25];
-	catch_signal(SIGUSR1);
-	signal_after(10, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
+	run_interrupted(v, 10, word(vm, DATA), 1);
 	CHECK_OK(ioctl(v->fd, MINIVMM_NMI, 0));
 	*word(vm, DATA) = 2;
 	RUN_TO_OUT(v, 0x10, 0x20, 1);
@@ -248,9 +242,7 @@ TEST(line_raised_between_runs)
 	struct vm *vm = vm_with_irqchip();
 	struct vcpu *v = boot_sleeper(vm);
 
-	catch_signal(SIGUSR1);
-	signal_after(10, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
+	run_interrupted(v, 10, word(vm, DATA), 1);
 	CHECK_OK(irq_line(vm, 5, 1));
 	*word(vm, DATA) = 2;
 	RUN_TO_OUT(v, 0x10, 0x20, 1);
@@ -264,9 +256,7 @@ TEST(line_status_tells_what_became_of_it)
 	struct vm *vm = vm_with_irqchip();
 	struct vcpu *v = boot_sleeper(vm);
 
-	catch_signal(SIGUSR1);
-	signal_after(10, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
+	run_interrupted(v, 10, word(vm, DATA), 1);
 	/* Taken by the PIC; the same edge before the guest ran is coalesced. */
 	CHECK_EQ(irq_line_status(vm, 5, 1), 1);
 	CHECK(irq_line_status(vm, 5, 0) > 0);
@@ -331,8 +321,9 @@ TEST(second_vcpu_waits_for_its_start)
 	vcpu_create(vm, 0);
 	other = vcpu_create(vm, 1);
 	catch_signal(SIGUSR1);
-	signal_after(10, SIGUSR1);
+	signal_every(10000, SIGUSR1);
 	CHECK_ERRNO(vcpu_run(other), EINTR);
+	signal_every(0, SIGUSR1);
 	other->run->immediate_exit = 1;
 	CHECK_ERRNO(vcpu_run(other), EINTR);
 }

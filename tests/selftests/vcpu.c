@@ -252,11 +252,8 @@ TEST(signal_interrupts_run)
 {
 	struct vcpu *v = BOOT(LONG64, spin_until_told);
 
-	catch_signal(SIGUSR1);
-	signal_after(5, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
-	CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_INTR);
-	CHECK_EQ(signals_caught, 1);
+	run_interrupted(v, 5, (u32 *)(v->vm->mem + DATA), 1);
+	CHECK(signals_caught >= 1);
 	v->vm->mem[DATA] = 2;
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	CHECK_EQ(get_regs(v).rax, 77);
@@ -267,7 +264,7 @@ TEST(many_signals_lose_nothing)
 	struct vcpu *v = BOOT(LONG64, spin_until_told);
 	int interrupted = 0;
 
-	catch_signal(SIGUSR1);
+	run_interrupted(v, 2, (u32 *)(v->vm->mem + DATA), 1);
 	signal_every(2000, SIGUSR1);
 	while (interrupted < 20) {
 		CHECK_ERRNO(vcpu_run(v), EINTR);
@@ -335,9 +332,7 @@ TEST(signal_mask_can_be_taken_back)
 	memset(m->sigset, 0xff, 8);
 	CHECK_OK(ioctl(v->fd, MINIVMM_SET_SIGNAL_MASK, m));
 	CHECK_OK(ioctl(v->fd, MINIVMM_SET_SIGNAL_MASK, NULL));
-	catch_signal(SIGUSR1);
-	signal_after(5, SIGUSR1);
-	CHECK_ERRNO(vcpu_run(v), EINTR);
+	run_interrupted(v, 5, (u32 *)(v->vm->mem + DATA), 1);
 }
 
 TEST(signal_mask_refuses_a_wrong_size)

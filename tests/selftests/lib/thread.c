@@ -60,7 +60,7 @@ void catch_signal(int sig)
 	sigaction(sig, &action, NULL);
 }
 
-static void arm_timer(int sig, u64 first_us, u64 interval_us)
+void signal_every(unsigned int us, int sig)
 {
 	static timer_t timer;
 	static bool created;
@@ -69,8 +69,8 @@ static void arm_timer(int sig, u64 first_us, u64 interval_us)
 		.sigev_signo = sig,
 	};
 	struct itimerspec when = {
-		.it_value = { first_us / 1000000, first_us % 1000000 * 1000 },
-		.it_interval = { interval_us / 1000000, interval_us % 1000000 * 1000 },
+		.it_value = { us / 1000000, us % 1000000 * 1000 },
+		.it_interval = { us / 1000000, us % 1000000 * 1000 },
 	};
 
 	event._sigev_un._tid = syscall(SYS_gettid);
@@ -81,14 +81,19 @@ static void arm_timer(int sig, u64 first_us, u64 interval_us)
 	CHECK_OK(timer_settime(timer, 0, &when, NULL));
 }
 
-void signal_after(unsigned int ms, int sig)
+void run_interrupted(struct vcpu *v, unsigned int ms, volatile u32 *word, u32 value)
 {
-	arm_timer(sig, ms * 1000, 0);
-}
-
-void signal_every(unsigned int us, int sig)
-{
-	arm_timer(sig, us, us);
+	catch_signal(SIGUSR1);
+	signal_every(ms * 1000, SIGUSR1);
+	for (int i = 0; i < 100; i++) {
+		CHECK_ERRNO(vcpu_run(v), EINTR);
+		CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_INTR);
+		if (*word == value) {
+			signal_every(0, SIGUSR1);
+			return;
+		}
+	}
+	FAIL("the guest didn't get as far as to write %#x: it's still %#x", value, *word);
 }
 
 void sleep_ms(unsigned int ms)

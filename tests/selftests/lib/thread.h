@@ -25,7 +25,11 @@ bool run_returned_within(struct runner *r, unsigned int ms);
 
 void catch_signal(int sig);		/* with a handler that counts, without SA_RESTART */
 extern volatile int signals_caught;
-void signal_after(unsigned int ms, int sig);	/* to the calling thread, once */
+/*
+ * RUN, ended by signals until the guest is as far as to have written the value. A guest that isn't
+ * could write it over what the client writes next.
+ */
+void run_interrupted(struct vcpu *v, unsigned int ms, volatile u32 *word, u32 value);
 void signal_every(unsigned int us, int sig);	/* to the calling thread; 0 ends it */
 void sleep_ms(unsigned int ms);
 /* Until the guest has written something there: it runs. */
