@@ -2,6 +2,11 @@
 /*
  * The decoder: bytes to struct insn.
  *
+ * It doesn't ask at each byte whether that has been fetched. There is always more behind the last
+ * one that was, of no meaning; an instruction that turns out to have gone on into it is decoded
+ * again when the rest has been fetched, from the next page or not at all. Which of the bytes an
+ * instruction has depends on those before, so none is taken for its own that isn't.
+ *
  * The tables describe the whole one- and two-byte opcode maps, so that the length of any
  * instruction is known, and name an operation (enum emu_op) where execute.c has one. A table entry
  * that isn't written down is all zero: an instruction of the opcode byte alone that execute.c
@@ -260,8 +265,11 @@ static const struct { u8 op, imm; } groups[GROUPS_END - G1][8] = {
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* Fetches what there is up to the end of the page or of the segment. OK: at least one byte. */
-static enum emu_result refill(struct emu *e)
+/*
+ * Fetches what there is, after what has been, up to the end of the page or of the segment. OK: at
+ * least one byte.
+ */
+static enum emu_result fetch(struct emu *e)
 {
 	struct insn *insn = &e->insn;
 	u64 at = e->rip + insn->avail;
@@ -289,36 +297,20 @@ static enum emu_result refill(struct emu *e)
 	return r;
 }
 
-static inline enum emu_result next_byte(struct emu *e, u8 *byte)
+static inline u8 next_byte(struct insn *insn)
 {
-	struct insn *insn = &e->insn;
-
-	if (insn->len == insn->avail) {
-		enum emu_result r = refill(e);
-
-		if (r != EMU_OK)
-			return r;
-	}
-	*byte = insn->bytes[insn->len++];
-	return EMU_OK;
+	return insn->bytes[insn->len++];
 }
 
-/* A little-endian number of size bytes, sign-extended. */
-static enum emu_result next_number(struct emu *e, unsigned int size, u64 *value)
+/* A little-endian number of size bytes, at most 8, sign-extended. */
+static inline u64 next_number(struct insn *insn, unsigned int size)
 {
-	u64 v = 0;
-	unsigned int i;
-	enum emu_result r;
-	u8 byte;
+	unsigned int shift = 64 - 8 * size;
+	s64 value;
 
-	for (i = 0; i < size; i++) {
-		r = next_byte(e, &byte);
-		if (r != EMU_OK)
-			return r;
-		v |= (u64)byte << (8 * i);
-	}
-	*value = (u64)((s64)(v << (64 - 8 * size)) >> (64 - 8 * size));
-	return EMU_OK;
+	memcpy(&value, insn->bytes + insn->len, sizeof(value));
+	insn->len += size;
+	return (u64)((s64)((u64)value << shift) >> shift);
 }
 
 /* ---- prefixes -------------------------------------------------------------------------------- */
@@ -351,16 +343,13 @@ static void take_prefix(struct emu *e, u8 byte)
 }
 
 /* Up to and with the first byte that is none. A REX counts only right before the opcode. */
-static enum emu_result prefixes(struct emu *e)
+static void prefixes(struct emu *e)
 {
 	struct insn *insn = &e->insn;
-	enum emu_result r;
 	u8 byte;
 
-	for (;;) {
-		r = next_byte(e, &byte);
-		if (r != EMU_OK)
-			return r;
+	do {
+		byte = next_byte(insn);
 		if (map_1byte[byte].op == OP_PREFIX) {
 			take_prefix(e, byte);
 			insn->rex = 0;
@@ -368,9 +357,10 @@ static enum emu_result prefixes(struct emu *e)
 			insn->rex = byte;
 		} else {
 			insn->opcode = byte;
-			return EMU_OK;
+			return;
 		}
-	}
+	} while (insn->len < insn->avail);
+	insn->len++;	/* there is an opcode, and it isn't here yet */
 }
 
 /* ---- ModRM ----------------------------------------------------------------------------------- */
@@ -380,7 +370,8 @@ static u64 base_reg(struct emu *e, unsigned int reg)
 	return e->regs[reg | (e->insn.rex & 1) << 3];
 }
 
-static enum emu_result address16(struct emu *e, bool *disp_only)
+/* Each of these sets segment and base of an address. True: it is only a displacement. */
+static bool address16(struct emu *e)
 {
 	static const s8 regs[8][2] = {
 		{ EMU_RBX, EMU_RSI }, { EMU_RBX, EMU_RDI }, { EMU_RBP, EMU_RSI },
@@ -390,172 +381,140 @@ static enum emu_result address16(struct emu *e, bool *disp_only)
 	struct insn *insn = &e->insn;
 	const s8 *reg = regs[insn->modrm & 7];
 
-	if ((insn->modrm & 0xc7) == 0x06) {
-		*disp_only = true;
-		return EMU_OK;
-	}
+	if ((insn->modrm & 0xc7) == 0x06)
+		return true;
 	insn->ea = e->regs[reg[0]];
 	if (reg[1] >= 0)
 		insn->ea += e->regs[reg[1]];
 	if (reg[0] == EMU_RBP)
 		insn->seg = EMU_SS;
-	return EMU_OK;
+	return false;
 }
 
-static enum emu_result sib(struct emu *e, bool *disp_only)
+static bool sib(struct emu *e)
 {
 	struct insn *insn = &e->insn;
-	unsigned int index, base;
-	enum emu_result r;
-	u8 byte;
+	u8 byte = next_byte(insn);
+	unsigned int index = ((byte >> 3) & 7) | (insn->rex & 2) << 2, base = byte & 7;
 
-	r = next_byte(e, &byte);
-	if (r != EMU_OK)
-		return r;
-	index = ((byte >> 3) & 7) | (insn->rex & 2) << 2;
-	base = byte & 7;
 	if (index != EMU_RSP)	/* r12 can be an index, RSP can't */
 		insn->ea = e->regs[index] << (byte >> 6);
-	if (base == EMU_RBP && insn->modrm >> 6 == 0) {
-		*disp_only = true;
-		return EMU_OK;
-	}
+	if (base == EMU_RBP && insn->modrm >> 6 == 0)
+		return true;
 	insn->ea += base_reg(e, base);
 	if ((base == EMU_RSP || base == EMU_RBP) && !(insn->rex & 1))
 		insn->seg = EMU_SS;
-	return EMU_OK;
+	return false;
 }
 
-static enum emu_result address32(struct emu *e, bool *disp_only)
+static bool address32(struct emu *e)
 {
 	struct insn *insn = &e->insn;
 	unsigned int rm = insn->modrm & 7;
 
 	if (rm == EMU_RSP)
-		return sib(e, disp_only);
+		return sib(e);
 	if (rm == EMU_RBP && insn->modrm >> 6 == 0) {
-		*disp_only = true;
 		insn->rip_relative = e->mode == EMU_LONG;
-		return EMU_OK;
+		return true;
 	}
 	insn->ea = base_reg(e, rm);
 	if (rm == EMU_RBP && !(insn->rex & 1))
 		insn->seg = EMU_SS;
-	return EMU_OK;
+	return false;
 }
 
 /* The memory operand: its segment, and its offset but for RIP and truncation (finish()). */
-static enum emu_result memory_operand(struct emu *e)
+static void memory_operand(struct emu *e)
 {
 	struct insn *insn = &e->insn;
 	unsigned int mod = insn->modrm >> 6;
-	bool disp_only = false;
-	enum emu_result r;
-	u64 disp = 0;
+	bool disp_only;
 
 	insn->mem = true;
 	insn->seg = EMU_DS;
-	r = insn->ad_size == 2 ? address16(e, &disp_only) : address32(e, &disp_only);
-	if (r != EMU_OK)
-		return r;
+	disp_only = insn->ad_size == 2 ? address16(e) : address32(e);
 	if (mod == 1)
-		r = next_number(e, 1, &disp);
+		insn->ea += next_number(insn, 1);
 	else if (mod == 2 || disp_only)
-		r = next_number(e, insn->ad_size == 2 ? 2 : 4, &disp);
-	insn->ea += disp;
-	return r;
+		insn->ea += next_number(insn, insn->ad_size == 2 ? 2 : 4);
 }
 
 /* ---- opcode ---------------------------------------------------------------------------------- */
 
+static void set_opcode(struct insn *insn, const struct opcode *op)
+{
+	insn->op = op->op;
+	insn->dst = op->dst;
+	insn->src = op->src;
+	insn->imm_kind = op->imm;
+	insn->flags = op->flags;
+}
+
 /* VEX and EVEX: the payload bytes and the opcode. Not executed yet: EVEX's disp8 isn't scaled. */
-static enum emu_result vex(struct emu *e, struct opcode *op)
+static void vex(struct emu *e)
 {
 	struct insn *insn = &e->insn;
 	bool prefixed = insn->rex || insn->opsize || insn->rep || insn->lock;
-	unsigned int i, n = insn->vex == 0xc5 ? 1 : insn->vex == 0xc4 ? 2 : 3;
-	enum emu_result r;
-	u8 payload[3];
+	unsigned int n = insn->vex == 0xc5 ? 1 : insn->vex == 0xc4 ? 2 : 3;
+	u8 payload = insn->bytes[insn->len];	/* the first byte of it */
 
-	for (i = 0; i < n; i++) {
-		r = next_byte(e, &payload[i]);
-		if (r != EMU_OK)
-			return r;
-	}
-	r = next_byte(e, &insn->opcode);
-	if (r != EMU_OK)
-		return r;
-	insn->map = n == 1 ? 1 : payload[0] & (n == 2 ? 0x1f : 7);
-	insn->rex = n == 1 ? (u8)~payload[0] >> 7 << 2 : (u8)~payload[0] >> 5;
+	insn->len += n;
+	insn->opcode = next_byte(insn);
+	insn->map = n == 1 ? 1 : payload & (n == 2 ? 0x1f : 7);
+	insn->rex = n == 1 ? (u8)~payload >> 7 << 2 : (u8)~payload >> 5;
 	if (e->mode != EMU_LONG)
 		insn->rex = 0;
-	*op = insn->map == 3 ? other_0f3a : other_0f38;
+	set_opcode(insn, insn->map == 3 ? &other_0f3a : &other_0f38);
 	if (insn->map == 1) {
 		if (insn->opcode == 0x77)	/* VZEROUPPER */
-			op->flags = 0;
+			insn->flags = 0;
 		if (map_0f[insn->opcode].imm == I_B)
-			op->imm = I_B;
+			insn->imm_kind = I_B;
 	}
 	if (prefixed || !insn->map || insn->map == 4 || insn->map > 6)
-		op->op = OP_UNDEFINED;
-	return EMU_OK;
+		insn->op = OP_UNDEFINED;
 }
 
 /* In 64-bit code C4, C5 and 62 are always VEX, else where LES, LDS and BOUND would be undefined. */
-static enum emu_result maybe_vex(struct emu *e, bool *is_vex)
+static bool is_vex(const struct emu *e)
 {
-	struct insn *insn = &e->insn;
-	enum emu_result r;
-	u8 byte;
+	const struct insn *insn = &e->insn;
 
 	if (e->mode == EMU_REAL || e->mode == EMU_VM86)
-		return EMU_OK;
-	r = next_byte(e, &byte);
-	if (r != EMU_OK)
-		return r;
-	insn->len--;
-	*is_vex = e->mode == EMU_LONG || byte >> 6 == 3;
-	return EMU_OK;
+		return false;
+	return e->mode == EMU_LONG || insn->bytes[insn->len] >> 6 == 3;
 }
 
-static enum emu_result two_byte(struct emu *e, struct opcode *op)
+static void two_byte(struct insn *insn)
 {
-	struct insn *insn = &e->insn;
-	enum emu_result r;
-
-	r = next_byte(e, &insn->opcode);
-	if (r != EMU_OK)
-		return r;
+	insn->opcode = next_byte(insn);
 	insn->map = 1;
-	*op = map_0f[insn->opcode];
-	if (insn->opcode != 0x38 && insn->opcode != 0x3a)
-		return EMU_OK;
-
+	if (insn->opcode != 0x38 && insn->opcode != 0x3a) {
+		set_opcode(insn, &map_0f[insn->opcode]);
+		return;
+	}
 	insn->map = insn->opcode == 0x38 ? 2 : 3;
-	*op = insn->map == 2 ? other_0f38 : other_0f3a;
-	r = next_byte(e, &insn->opcode);
-	if (r != EMU_OK)
-		return r;
+	insn->opcode = next_byte(insn);
 	if (insn->map == 2 && (insn->opcode & 0xfe) == 0xf0 && insn->rep != 0xf2)
-		*op = movbe[insn->opcode & 1];
-	return EMU_OK;
+		set_opcode(insn, &movbe[insn->opcode & 1]);
+	else
+		set_opcode(insn, insn->map == 2 ? &other_0f38 : &other_0f3a);
 }
 
-/* 0F, or a byte that is VEX's in some places. *op says what it is if it isn't VEX. */
-static enum emu_result escape(struct emu *e, struct opcode *op)
+/* 0F, or a byte that is VEX's in some places; where it isn't the table has said what else it is. */
+static void escape(struct emu *e)
 {
 	struct insn *insn = &e->insn;
-	bool is_vex = false;
-	enum emu_result r;
 
-	if (insn->opcode == 0x0f)
-		return two_byte(e, op);
-	op->op = OP_OTHER;
-	r = maybe_vex(e, &is_vex);
-	if (r != EMU_OK || !is_vex)
-		return r;
-	insn->vex = insn->opcode;
-	return vex(e, op);
+	if (insn->opcode == 0x0f) {
+		two_byte(insn);
+	} else if (is_vex(e)) {
+		insn->vex = insn->opcode;
+		vex(e);
+	} else {
+		insn->op = OP_OTHER;
+	}
 }
 
 static void resolve_group(struct insn *insn, unsigned int group)
@@ -646,67 +605,64 @@ static void finish(struct emu *e)
 	}
 	if (insn->rip_relative)
 		insn->ea += e->rip + insn->len;
-	insn->ea = emu_mask(insn->ea, insn->ad_size);
+	if (insn->ad_size < 8)
+		insn->ea = emu_mask(insn->ea, insn->ad_size);
 	if (insn->mem && insn->seg_override >= 0)
 		insn->seg = insn->seg_override;
 }
 
 /* ---- all together ---------------------------------------------------------------------------- */
 
-static enum emu_result decode_modrm(struct emu *e, bool is_group)
+static void decode_modrm(struct emu *e)
 {
 	struct insn *insn = &e->insn;
-	enum emu_result r;
 
-	r = next_byte(e, &insn->modrm);
-	if (r != EMU_OK)
-		return r;
-	if (is_group)
+	insn->modrm = next_byte(insn);
+	if (insn->flags & GROUP)
 		resolve_group(insn, insn->op);
-	if (insn->flags & REG || insn->modrm >> 6 == 3)
-		return EMU_OK;
-	return memory_operand(e);
+	if (!(insn->flags & REG) && insn->modrm >> 6 != 3)
+		memory_operand(e);
+}
+
+/* Of the bytes there are. What it finds holds if insn.len says that they are enough. */
+static enum emu_result decode(struct emu *e)
+{
+	struct insn *insn = &e->insn;
+
+	memset(insn, 0, offsetof(struct insn, avail));
+	insn->seg_override = -1;
+	prefixes(e);
+	set_opcode(insn, &map_1byte[insn->opcode]);
+	if (insn->op == OP_ESCAPE)
+		escape(e);
+	if (insn->flags & NO64 && e->mode == EMU_LONG)
+		return emu_ud(e);
+	operand_sizes(e);
+	if (insn->flags & MODRM)
+		decode_modrm(e);
+	resolve_oddities(e);
+	if (insn->imm_kind)
+		insn->imm = next_number(insn, imm_size(e));
+	finish(e);
+	if (insn->op == OP_UNDEFINED || (insn->flags & MEM && !insn->mem))
+		return emu_ud(e);
+	return EMU_OK;
 }
 
 enum emu_result emu_decode(struct emu *e)
 {
 	struct insn *insn = &e->insn;
-	struct opcode op;
 	enum emu_result r;
 
-	memset(insn, 0, offsetof(struct insn, bytes));
-	insn->seg_override = -1;
-	r = prefixes(e);
-	if (r != EMU_OK)
-		return r;
-	op = map_1byte[insn->opcode];
-	if (op.op == OP_ESCAPE) {
-		r = escape(e, &op);
-		if (r != EMU_OK)
+	e->seg_valid = 0;
+	insn->avail = 0;
+	do {
+		r = fetch(e);
+		if (r != EMU_OK) {
+			insn->len = insn->avail;
 			return r;
-	}
-	if (op.flags & NO64 && e->mode == EMU_LONG)
-		return emu_ud(e);
-
-	insn->op = op.op;
-	insn->dst = op.dst;
-	insn->src = op.src;
-	insn->imm_kind = op.imm;
-	insn->flags = op.flags;
-	operand_sizes(e);
-	if (op.flags & MODRM) {
-		r = decode_modrm(e, op.flags & GROUP);
-		if (r != EMU_OK)
-			return r;
-	}
-	resolve_oddities(e);
-	if (insn->imm_kind) {
-		r = next_number(e, imm_size(e), &insn->imm);
-		if (r != EMU_OK)
-			return r;
-	}
-	finish(e);
-	if (insn->op == OP_UNDEFINED || (insn->flags & MEM && !insn->mem))
-		return emu_ud(e);
-	return EMU_OK;
+		}
+		r = decode(e);
+	} while (insn->len > insn->avail);
+	return r;
 }

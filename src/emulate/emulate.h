@@ -21,6 +21,8 @@
 #include <linux/minivmm.h>	/* struct minivmm_segment */
 
 #define EMU_INSN_MAX	15	/* bytes; one more is #GP */
+/* As far as the decoder looks: what 14 prefixes, EVEX, its operand and a number of 8 bytes take. */
+#define EMU_INSN_ROOM	40
 #define EMU_PAGE	4096u
 #define EMU_BATCH	1024	/* iterations of REP between two looks at interrupts */
 
@@ -52,7 +54,6 @@ struct insn {
 	u64 ea;		/* the memory operand's offset */
 	u64 imm;	/* sign-extended */
 
-	u8 avail;	/* bytes that were fetched */
 	u8 len;		/* bytes that it has: the decoder's position while it works */
 
 	/* prefixes */
@@ -78,7 +79,9 @@ struct insn {
 	bool rip_relative;
 	u8 seg;
 
-	u8 bytes[EMU_INSN_MAX];	/* last: all before it starts as zero */
+	/* last: all before starts as zero */
+	u8 avail;	/* bytes that were fetched */
+	u8 bytes[EMU_INSN_ROOM];
 };
 
 struct emu_operand {
@@ -130,7 +133,10 @@ struct emu {
  */
 enum emu_result emu_run(struct emu *e);
 
-/* The two halves of emu_run(). */
+/*
+ * The two halves of emu_run(). The second may be repeated, after EMU_IO say, as long as nothing of
+ * the caller's part has changed: the instruction has been fetched, and goes on from there.
+ */
 enum emu_result emu_decode(struct emu *e);
 enum emu_result emu_execute(struct emu *e);
 

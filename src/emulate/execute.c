@@ -72,27 +72,32 @@ static bool in_limit(const struct minivmm_segment *s, bool typed, u64 offset, u6
 	return last <= s->limit;
 }
 
-/* A logical address to a linear one, with the segment's checks; SDM "Limit Checking" and after. */
-static enum emu_result linearise(struct emu *e, unsigned int seg, u64 ea, unsigned int size,
-				 bool write, u64 *linear)
+/* With the segment's checks; SDM "Limit Checking" and after. */
+static enum emu_result linearise_by_segment(struct emu *e, unsigned int seg, u64 ea,
+					    unsigned int size, bool write, u64 *linear)
 {
+	const struct minivmm_segment *s = emu_segment(e, seg);
 	bool typed = e->mode >= EMU_PROT16;
-	const struct minivmm_segment *s;
 
-	if (e->mode == EMU_LONG) {
-		*linear = ea;
-		if (seg >= EMU_FS)
-			*linear += emu_host_segment_base(e, seg);
-		if (!emu_canonical(*linear) || !emu_canonical(*linear + size - 1))
-			return segment_fault(e, seg);
-		return EMU_OK;
-	}
-	s = emu_segment(e, seg);
 	if (typed && !segment_allows(s, write))
 		return segment_fault(e, seg);
 	if (!in_limit(s, typed, ea, ea + size - 1))
 		return segment_fault(e, seg);
 	*linear = (u32)(s->base + ea);
+	return EMU_OK;
+}
+
+/* A logical address to a linear one. */
+static inline enum emu_result linearise(struct emu *e, unsigned int seg, u64 ea, unsigned int size,
+					bool write, u64 *linear)
+{
+	if (e->mode != EMU_LONG)
+		return linearise_by_segment(e, seg, ea, size, write, linear);
+	if (seg >= EMU_FS)
+		ea += emu_host_segment_base(e, seg);
+	*linear = ea;
+	if (!emu_canonical(ea) || !emu_canonical(ea + size - 1))
+		return segment_fault(e, seg);
 	return EMU_OK;
 }
 
@@ -171,7 +176,8 @@ static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 }
 
 /* Finds an operand and loads its value; of memory that is only to be stored, checks the address. */
-static enum emu_result load(struct emu *e, struct emu_operand *o, u8 kind, bool read, bool write)
+static inline enum emu_result load(struct emu *e, struct emu_operand *o, u8 kind, u64 ea,
+				   bool read, bool write)
 {
 	enum emu_result r;
 
@@ -182,7 +188,7 @@ static enum emu_result load(struct emu *e, struct emu_operand *o, u8 kind, bool 
 	if (o->type == T_REG) {
 		o->val = emu_mask(emu_reg(e, o->reg) >> o->shift, o->size);
 	} else if (o->type == T_MEM) {
-		r = linearise(e, e->insn.seg, e->insn.ea, o->size, write, &o->linear);
+		r = linearise(e, e->insn.seg, ea, o->size, write, &o->linear);
 		o->val = 0;
 		if (r == EMU_OK && read)
 			r = emu_host_read(e, o->linear, &o->val, o->size,
@@ -473,15 +479,15 @@ static enum emu_result op_btc(struct emu *e)
 }
 
 /* A register selects a bit of a string: the element that holds it may be far from the address. */
-static void bit_address(struct emu *e)
+static u64 bit_address(const struct emu *e)
 {
-	struct insn *insn = &e->insn;
+	const struct insn *insn = &e->insn;
 	unsigned int shift = 64 - 8 * insn->op_size, bits = 8 * insn->op_size;
 	s64 offset = (s64)(e->src.val << shift) >> shift;
 
 	if (insn->src != K_G || !insn->mem)
-		return;
-	insn->ea = emu_mask(insn->ea + (u64)((offset & -(s64)bits) >> 3), insn->ad_size);
+		return insn->ea;
+	return emu_mask(insn->ea + (u64)((offset & -(s64)bits) >> 3), insn->ad_size);
 }
 
 /* ---- the end of an instruction --------------------------------------------------------------- */
@@ -882,14 +888,15 @@ static const struct {
 
 static enum emu_result load_operands(struct emu *e, u8 flags)
 {
+	u64 ea = e->insn.ea;
 	enum emu_result r;
 
-	r = load(e, &e->src, e->insn.src, true, false);
+	r = load(e, &e->src, e->insn.src, ea, true, false);
 	if (r != EMU_OK)
 		return r;
 	if (flags & BITS)
-		bit_address(e);
-	return load(e, &e->dst, e->insn.dst, !(flags & NO_LOAD), !(flags & NO_STORE));
+		ea = bit_address(e);
+	return load(e, &e->dst, e->insn.dst, ea, !(flags & NO_LOAD), !(flags & NO_STORE));
 }
 
 enum emu_result emu_execute(struct emu *e)
@@ -898,6 +905,10 @@ enum emu_result emu_execute(struct emu *e)
 	bool atomic = e->insn.lock;
 	enum emu_result r;
 
+	e->stop = false;
+	e->out.changed = 0;
+	e->out.rip = e->rip;
+	e->out.rflags = e->rflags;
 	if (!ops[e->insn.op].fn)
 		return EMU_UNHANDLED;
 	if (atomic && !(flags & LOCK && e->insn.mem))
@@ -917,13 +928,7 @@ enum emu_result emu_execute(struct emu *e)
 
 enum emu_result emu_run(struct emu *e)
 {
-	enum emu_result r;
+	enum emu_result r = emu_decode(e);
 
-	e->stop = false;
-	e->seg_valid = 0;
-	e->out.changed = 0;
-	e->out.rip = e->rip;
-	e->out.rflags = e->rflags;
-	r = emu_decode(e);
 	return r == EMU_OK ? emu_execute(e) : r;
 }
