@@ -7,9 +7,9 @@
  *  - A write is queued while the instruction runs and goes out when it is done: one exit for each
  *    piece of at most 8 bytes, RIP already behind the instruction.
  *  - A read stops the instruction before it has changed anything. The next RUN brings the data;
- *    they go into a log, and the instruction is run again from its first byte, its reads so far
- *    answered from the log. So no state of a half-done instruction has to be kept, and memory, mode
- *    and registers may change in between as they like.
+ *    they go into a log, and the instruction is executed again, its reads so far answered from the
+ *    log. If the client has done nothing else to the vCPU meanwhile, it isn't fetched and decoded
+ *    again; else it is, from its first byte, and mode, registers and code may be others.
  *
  * The run page and the one behind it are mapped by the client, who may change them at any time:
  * each is read once, and what must be remembered is remembered elsewhere.
@@ -242,22 +242,29 @@ struct pio {
 	u32 count;
 };
 
+/*
+ * Where a page of linear addresses is, for one instruction: a REP has as good a right to a TLB as it
+ * has on a CPU.
+ */
 struct translation {
-	bool valid;
+	gva_t page;	/* or NO_PAGE */
+	gpa_t gpa;	/* of the page */
 	u32 access;	/* checked for exactly these bits */
-	gva_t gva;	/* page */
-	gpa_t gpa;
 };
+
+#define NO_PAGE	(~(gva_t)0)	/* a page's address ends in zeros */
+
+enum { TLB_READ, TLB_WRITE, TLB_FETCH, NR_TLB };
 
 struct emulator {
 	struct emu emu;
 	struct vcpu *vcpu;
+	bool decoded;	/* emu is as the last run left it, but for data that it waits for */
 
-	/* reads of devices, so far, of the instruction that is being done; and how many of them
-	 * this run has used */
+	/* reads of devices, so far, of the instruction that is being done; how many of them this run
+	 * has used; and after EMU_IO, if not for a port, the one behind them is asked for */
 	struct mmio log[MAX_READS];
 	int logged, replayed;
-	struct mmio wanted;		/* EMU_IO: what to ask for, if not a port */
 
 	/* writes for userspace, of the instruction that was done; and the next to go out */
 	struct mmio queue[MAX_WRITES];
@@ -270,10 +277,8 @@ struct emulator {
 
 	u64 rip;			/* when an exit was made: the client may have set another */
 
-	/* translations of this run, for reads and for writes; a REP has as good a right to a TLB as
-	 * it has on a CPU. And one that the CPU has done already, emulate_mmio() */
-	struct translation tlb[2];
-	struct translation hint;
+	struct translation tlb[NR_TLB];
+	struct guest_fault fault;	/* of the last walk, if it found one */
 
 	int error;			/* EMU_ERROR: RUN's errno */
 	const char *why;		/* EMU_UNHANDLED: if not for the instruction itself */
@@ -308,6 +313,16 @@ void emulator_free(struct vcpu *vcpu)
 {
 	kfree(vcpu->emulator);
 	vcpu->emulator = NULL;
+}
+
+/**
+ * emulator_forget() - the vCPU may not be what it was when an instruction asked for data
+ * @vcpu: the vCPU
+ */
+void emulator_forget(struct vcpu *vcpu)
+{
+	if (vcpu->emulator)
+		vcpu->emulator->decoded = false;
 }
 
 /* ---- exits ----------------------------------------------------------------------------------- */
@@ -492,31 +507,54 @@ static enum emu_result unhandled(struct emulator *em, const char *why)
 	return EMU_UNHANDLED;
 }
 
-/* Where a linear address is, for an access (enum emu_access, or a fetch's bits). */
-static enum emu_result translate(struct emulator *em, gva_t gva, u32 access, gpa_t *gpa)
+static struct translation *tlb_entry(struct emulator *em, u32 access)
 {
-	struct translation *t = &em->tlb[!!(access & ACCESS_WRITE)];
-	struct guest_fault fault;
+	if (access & ACCESS_FETCH)
+		return &em->tlb[TLB_FETCH];
+	return &em->tlb[access & ACCESS_WRITE ? TLB_WRITE : TLB_READ];
+}
+
+static void tlb_clear(struct emulator *em)
+{
+	int i;
+
+	for (i = 0; i < NR_TLB; i++)
+		em->tlb[i].page = NO_PAGE;
+}
+
+static noinline enum emu_result tlb_fill(struct emulator *em, struct translation *t, gva_t gva,
+					 u32 access)
+{
 	int r;
 
-	if (t->valid && t->gva == (gva & PAGE_MASK) && t->access == access) {
-		*gpa = t->gpa | offset_in_page(gva);
+	t->page = NO_PAGE;
+	r = walk_guest(em->vcpu, gva, access, &t->gpa, &em->fault);
+	if (likely(!r)) {
+		t->page = gva & PAGE_MASK;
+		t->gpa &= PAGE_MASK;
+		t->access = access;
 		return EMU_OK;
 	}
-	r = walk_guest(em->vcpu, gva, access, gpa, &fault);
 	if (r == 1) {
 		em->emu.fault = (struct emu_fault){
-			.vector = fault.vector, .has_code = true,
-			.code = fault.error_code, .address = fault.address,
+			.vector = em->fault.vector, .has_code = true,
+			.code = em->fault.error_code, .address = em->fault.address,
 		};
 		return EMU_FAULT;
 	}
-	if (r)
-		return r == -EAGAIN ? unhandled(em, "its page tables aren't in memory") :
-				      host_error(em, r);
-	if (!(access & ACCESS_FETCH))
-		*t = (struct translation){ true, access, gva & PAGE_MASK, *gpa & PAGE_MASK };
-	return EMU_OK;
+	return r == -EAGAIN ? unhandled(em, "its page tables aren't in memory") : host_error(em, r);
+}
+
+/* Where a linear address is, for an access by the bits of a page fault's error code. */
+static inline enum emu_result translate(struct emulator *em, gva_t gva, u32 access, gpa_t *gpa)
+{
+	struct translation *t = tlb_entry(em, access);
+	enum emu_result r = EMU_OK;
+
+	if (t->page != (gva & PAGE_MASK) || t->access != access)
+		r = tlb_fill(em, t, gva, access);
+	*gpa = t->gpa | offset_in_page(gva);
+	return r;
 }
 
 static u32 walk_access(const struct emu *e, unsigned int access)
@@ -528,11 +566,10 @@ static u32 walk_access(const struct emu *e, unsigned int access)
 	return bits;
 }
 
-/* A linear range as one piece or, where it crosses a page, two. */
-struct span {
-	int n;
-	struct { gpa_t gpa; unsigned int len; } part[2];
-};
+static bool in_one_page(u64 linear, unsigned int len)
+{
+	return offset_in_page(linear) + len <= PAGE_SIZE;
+}
 
 /* Linear addresses end at 4G but for 64-bit code, and for the CPU itself in long mode. */
 static bool wraps_at_4g(const struct emu *e, unsigned int access)
@@ -540,23 +577,26 @@ static bool wraps_at_4g(const struct emu *e, unsigned int access)
 	return access & EMU_SYSTEM ? !e->long_mode : e->mode != EMU_LONG;
 }
 
+/* A linear range that crosses into another page. */
+struct span {
+	struct { gpa_t gpa; unsigned int len; } part[2];
+};
+
 /* Both pages, before anything happens to the first: the second may fault. */
 static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned int len,
 				      unsigned int access, struct span *span)
 {
-	unsigned int first = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gva));
+	unsigned int first = PAGE_SIZE - offset_in_page(gva);
 	u32 bits = walk_access(&em->emu, access);
 	enum emu_result r;
 
-	span->n = 1;
 	span->part[0].len = first;
 	r = translate(em, gva, bits, &span->part[0].gpa);
-	if (r != EMU_OK || first == len)
+	if (r != EMU_OK)
 		return r;
 	gva += first;
 	if (wraps_at_4g(&em->emu, access))
 		gva = (u32)gva;
-	span->n = 2;
 	span->part[1].len = len - first;
 	return translate(em, gva, bits, &span->part[1].gpa);
 }
@@ -584,7 +624,6 @@ static enum emu_result mmio_read(struct emulator *em, gpa_t gpa, unsigned int le
 	}
 	*entry = (struct mmio){ .gpa = gpa, .len = len };
 	if (mmio_device(em->vcpu, gpa, len, entry->data, false)) {
-		em->wanted = *entry;
 		return EMU_IO;
 	}
 	em->logged++;
@@ -605,20 +644,31 @@ static enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int le
 	return r ? host_error(em, r) : EMU_OK;
 }
 
+static noinline enum emu_result read_across(struct emulator *em, u64 linear, void *data,
+					    unsigned int len, unsigned int access)
+{
+	enum emu_result r;
+	struct span span;
+
+	r = translate_span(em, linear, len, access, &span);
+	if (r == EMU_OK)
+		r = read_part(em, span.part[0].gpa, span.part[0].len, data);
+	if (r == EMU_OK)
+		r = read_part(em, span.part[1].gpa, span.part[1].len, data + span.part[0].len);
+	return r;
+}
+
 enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned int len,
 			      unsigned int access)
 {
 	struct emulator *em = to_emulator(e);
 	enum emu_result r;
-	struct span span;
-	int i;
+	gpa_t gpa;
 
-	r = translate_span(em, linear, len, access, &span);
-	for (i = 0; r == EMU_OK && i < span.n; i++) {
-		r = read_part(em, span.part[i].gpa, span.part[i].len, data);
-		data += span.part[i].len;
-	}
-	return r;
+	if (!in_one_page(linear, len))
+		return read_across(em, linear, data, len, access);
+	r = translate(em, linear, walk_access(e, access), &gpa);
+	return r == EMU_OK ? read_part(em, gpa, len, data) : r;
 }
 
 /* A device's: at once if it is in the kernel, else when the instruction is done. */
@@ -638,22 +688,25 @@ static enum emu_result mmio_write(struct emulator *em, gpa_t gpa, unsigned int l
 	return EMU_OK;
 }
 
-static enum emu_result write_span(struct emulator *em, const struct span *span, const void *data)
+static enum emu_result write_part(struct emulator *em, gpa_t gpa, unsigned int len,
+				  const void *data)
 {
-	enum emu_result r = EMU_OK;
-	int i;
+	if (!is_memory(em->vcpu, gpa, true))
+		return mmio_write(em, gpa, len, data);
+	return write_guest(em->vcpu, gpa, data, len) ? host_error(em, -EFAULT) : EMU_OK;
+}
 
-	for (i = 0; r == EMU_OK && i < span->n; i++) {
-		gpa_t gpa = span->part[i].gpa;
-		unsigned int len = span->part[i].len;
+static noinline enum emu_result write_across(struct emulator *em, u64 linear, const void *data,
+					     unsigned int len)
+{
+	enum emu_result r;
+	struct span span;
 
-		if (is_memory(em->vcpu, gpa, true))
-			r = write_guest(em->vcpu, gpa, data, len) ?
-				host_error(em, -EFAULT) : EMU_OK;
-		else
-			r = mmio_write(em, gpa, len, data);
-		data += len;
-	}
+	r = translate_span(em, linear, len, EMU_WRITE, &span);
+	if (r == EMU_OK)
+		r = write_part(em, span.part[0].gpa, span.part[0].len, data);
+	if (r == EMU_OK)
+		r = write_part(em, span.part[1].gpa, span.part[1].len, data + span.part[0].len);
 	return r;
 }
 
@@ -661,10 +714,12 @@ enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsi
 {
 	struct emulator *em = to_emulator(e);
 	enum emu_result r;
-	struct span span;
+	gpa_t gpa;
 
-	r = translate_span(em, linear, len, EMU_WRITE, &span);
-	return r == EMU_OK ? write_span(em, &span, data) : r;
+	if (!in_one_page(linear, len))
+		return write_across(em, linear, data, len);
+	r = translate(em, linear, walk_access(e, EMU_WRITE), &gpa);
+	return r == EMU_OK ? write_part(em, gpa, len, data) : r;
 }
 
 /* 0, 1 if there isn't old, -EFAULT: the client may have unmapped it. */
@@ -692,17 +747,17 @@ enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, un
 	struct emulator *em = to_emulator(e);
 	struct memslot *slot;
 	enum emu_result r;
-	struct span span;
 	gpa_t gpa;
 	int ret;
 
-	r = translate_span(em, linear, len, EMU_WRITE, &span);
+	/* across pages it can't be done at once; a device has no such thing */
+	if (!in_one_page(linear, len))
+		return write_across(em, linear, &new, len);
+	r = translate(em, linear, walk_access(e, EMU_WRITE), &gpa);
 	if (r != EMU_OK)
 		return r;
-	gpa = span.part[0].gpa;
-	/* split across pages it can't be done at once; a device has no such thing */
-	if (span.n > 1 || !is_memory(em->vcpu, gpa, true))
-		return write_span(em, &span, &new);
+	if (!is_memory(em->vcpu, gpa, true))
+		return mmio_write(em, gpa, len, &new);
 	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
 	ret = cmpxchg_user(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), old, new, len);
 	if (ret < 0)
@@ -753,47 +808,33 @@ u64 emu_host_segment_base(struct emu *e, unsigned int seg)
 	return hw_segment_base(to_emulator(e)->vcpu, seg);
 }
 
-static enum emu_mode emulator_mode(struct vcpu *vcpu)
+static enum emu_mode emulator_mode(struct vcpu *vcpu, struct code_mode code)
 {
-	bool db, l;
-
 	if (!is_protected(vcpu))
 		return EMU_REAL;
 	if (vcpu_rflags(vcpu) & X86_EFLAGS_VM)
 		return EMU_VM86;
-	hw_cs_db_l(vcpu, &db, &l);
-	if (l && is_long_mode(vcpu))
+	if (code.l && is_long_mode(vcpu))
 		return EMU_LONG;
-	return db ? EMU_PROT32 : EMU_PROT16;
+	return code.db ? EMU_PROT32 : EMU_PROT16;
 }
 
+/* What the instruction finds. Its registers it takes from vcpu->r. */
 static void emulator_load(struct emulator *em)
 {
 	struct vcpu *vcpu = em->vcpu;
+	struct code_mode code = hw_code_mode(vcpu);
 	struct emu *e = &em->emu;
 
 	BUILD_BUG_ON((int)EMU_RDI != (int)R_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
 	reg_read(vcpu, R_RSP);	/* from the VMCS into vcpu->r */
 	e->rip = reg_read(vcpu, R_RIP);
 	e->rflags = vcpu_rflags(vcpu);
-	e->mode = emulator_mode(vcpu);
+	e->mode = emulator_mode(vcpu, code);
 	e->long_mode = is_long_mode(vcpu);
-	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : hw_cpl(vcpu);
+	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : code.cpl;
 	e->batch = e->rflags & X86_EFLAGS_TF ? 1 : EMU_BATCH;
-	em->replayed = 0;
-	em->queued = 0;
-	em->sent = 0;
-	em->pio_wanted = false;
-	em->why = NULL;
-
-	em->tlb[0].valid = false;
-	em->tlb[1].valid = false;
-	if (em->hint.valid) {
-		if (e->cpl == 3)
-			em->hint.access |= ACCESS_USER;
-		em->tlb[!!(em->hint.access & ACCESS_WRITE)] = em->hint;
-		em->hint.valid = false;
-	}
+	tlb_clear(em);
 }
 
 /* Takes over what the instruction has changed. It ends an interrupt shadow; TF traps after it. */
@@ -866,7 +907,7 @@ static int send_writes(struct vcpu *vcpu)
 	return 0;
 }
 
-static int emulate(struct emulator *em);
+static int emulate_again(struct emulator *em);
 
 static int complete_mmio_read(struct vcpu *vcpu)
 {
@@ -874,9 +915,8 @@ static int complete_mmio_read(struct vcpu *vcpu)
 
 	if (!same_place(em))
 		return 1;
-	memcpy(em->wanted.data, vcpu->run->mmio.data, sizeof(em->wanted.data));
-	em->log[em->logged++] = em->wanted;
-	return emulate(em);
+	memcpy(em->log[em->logged++].data, vcpu->run->mmio.data, MMIO_PIECE);
+	return emulate_again(em);
 }
 
 static int complete_string_in(struct vcpu *vcpu)
@@ -886,7 +926,7 @@ static int complete_string_in(struct vcpu *vcpu)
 	if (!same_place(em))
 		return 1;
 	em->pio_ready = true;
-	return emulate(em);
+	return emulate_again(em);
 }
 
 static int ask_userspace(struct emulator *em)
@@ -896,21 +936,26 @@ static int ask_userspace(struct emulator *em)
 		return exit_pio(em);
 	}
 	em->vcpu->complete = complete_mmio_read;
-	return exit_mmio(em, &em->wanted, false);
+	return exit_mmio(em, &em->log[em->logged], false);
 }
 
-/* Runs the instruction, again if need be, and does what follows from it. */
-static int emulate(struct emulator *em)
+/* Runs the instruction, from its first byte or as it was decoded, and does what follows from it. */
+static int emulate(struct emulator *em, bool decoded)
 {
 	struct vcpu *vcpu = em->vcpu;
 	enum emu_result r;
 	int idx;
 
-	emulator_load(em);
+	em->replayed = 0;
+	em->queued = 0;
+	em->sent = 0;
+	em->pio_wanted = false;
+	em->why = NULL;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = emu_run(&em->emu);
+	r = decoded ? emu_execute(&em->emu) : emu_run(&em->emu);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 
+	em->decoded = r == EMU_IO;
 	switch (r) {
 	case EMU_OK:
 	case EMU_PART:
@@ -931,12 +976,22 @@ static int emulate(struct emulator *em)
 	return em->error;
 }
 
-static int emulate_from_start(struct emulator *em)
+/* With the data that it had to wait for. */
+static int emulate_again(struct emulator *em)
+{
+	bool decoded = em->decoded;
+
+	if (!decoded)
+		emulator_load(em);
+	return emulate(em, decoded);
+}
+
+static void emulate_start(struct emulator *em)
 {
 	em->vcpu->stats.emulated++;
 	em->logged = 0;
 	em->pio_ready = false;
-	return emulate(em);
+	emulator_load(em);
 }
 
 /**
@@ -955,7 +1010,8 @@ int emulate_instruction(struct vcpu *vcpu)
 
 	if (!em)
 		return -ENOMEM;
-	return emulate_from_start(em);
+	emulate_start(em);
+	return emulate(em, false);
 }
 
 /**
@@ -971,11 +1027,12 @@ int emulate_instruction(struct vcpu *vcpu)
 int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write)
 {
 	struct emulator *em = emulator_get(vcpu);
+	u32 access;
 
 	if (!em)
 		return -ENOMEM;
-	em->hint = (struct translation){
-		true, write ? ACCESS_WRITE : 0, gva & PAGE_MASK, gpa & PAGE_MASK,
-	};
-	return emulate_from_start(em);
+	emulate_start(em);
+	access = walk_access(&em->emu, write ? EMU_WRITE : EMU_READ);
+	*tlb_entry(em, access) = (struct translation){ gva & PAGE_MASK, gpa & PAGE_MASK, access };
+	return emulate(em, false);
 }

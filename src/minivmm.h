@@ -326,6 +326,8 @@ void hw_set_segment(struct vcpu *vcpu, const struct minivmm_segment *s, enum seg
 u64 hw_segment_base(struct vcpu *vcpu, enum seg seg);
 int hw_cpl(struct vcpu *vcpu);
 void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l);
+/* All of that at once; outside of protected mode it means nothing. */
+struct code_mode { bool db, l; u8 cpl; } hw_code_mode(struct vcpu *vcpu);
 void hw_get_dt(struct vcpu *vcpu, struct minivmm_dtable *idt, struct minivmm_dtable *gdt);
 void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct minivmm_dtable *gdt);
 void hw_set_cr0(struct vcpu *vcpu, u64 cr0);	/* values already checked by the caller */
@@ -552,6 +554,8 @@ int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
 int emulate_instruction(struct vcpu *vcpu);
 /* The same after an access to gva that the CPU has translated already, not for a page-table walk. */
 int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write);
+/* For whoever changes a vCPU's state between two RUNs. */
+void emulator_forget(struct vcpu *vcpu);
 void emulator_free(struct vcpu *vcpu);
 
 /* ---- cpuid.c --------------------------------------------------------------------------------- */

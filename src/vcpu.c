@@ -530,6 +530,7 @@ static long locked_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long ar
 		vcpu_unload(vcpu);
 		return r;
 	}
+	emulator_forget(vcpu);
 	vcpu_load(vcpu);
 	r = vcpu_state_ioctl(vcpu, ioctl, arg);
 	vcpu_unload(vcpu);

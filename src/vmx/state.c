@@ -160,6 +160,16 @@ void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l)
 	*l = ar & VMX_AR_L_MASK;
 }
 
+struct code_mode hw_code_mode(struct vcpu *vcpu)
+{
+	u32 cs = cached(to_vmx(vcpu), SEG_CS, SEG_F_AR)->ar;
+	u32 ss = cached(to_vmx(vcpu), SEG_SS, SEG_F_AR)->ar;
+
+	return (struct code_mode){
+		.db = cs & VMX_AR_DB_MASK, .l = cs & VMX_AR_L_MASK, .cpl = AR_DPL_OF(ss),
+	};
+}
+
 void hw_get_segment(struct vcpu *vcpu, struct minivmm_segment *s, enum seg seg)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);

@@ -98,19 +98,24 @@ static int run_again(void)
 	return fn ? fn(&t.vcpu) : 1;
 }
 
+/* An ioctl that isn't RUN. */
+static struct vcpu *client_changes(void)
+{
+	emulator_forget(&t.vcpu);
+	return &t.vcpu;
+}
+
 /* ---- what io.c asks of the others ------------------------------------------------------------ */
 
 void hw_cache_reg(struct vcpu *vcpu, int reg) { fail(); }
 void hw_skip_instruction(struct vcpu *vcpu) { t.skipped++; vcpu->r[R_RIP]++; }
 u64 hw_segment_base(struct vcpu *vcpu, enum seg seg) { return 0; }
-int hw_cpl(struct vcpu *vcpu) { return t.cpl; }
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags) { vcpu->rflags = rflags; }
 void hw_clear_interrupt_shadow(struct vcpu *vcpu) { t.shadow_cleared++; }
 
-void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l)
+struct code_mode hw_code_mode(struct vcpu *vcpu)
 {
-	*db = false;
-	*l = t.mode == LONG;
+	return (struct code_mode){ .l = t.mode == LONG, .cpl = t.cpl };
 }
 
 void hw_get_segment(struct vcpu *vcpu, struct minivmm_segment *s, enum seg seg)
@@ -469,7 +474,7 @@ static void test_ins_with_changed_registers(void **state)
 	set_string(BUF, 100);
 	assert_int_equal(emulate_instruction(&t.vcpu), 0);
 	assert_int_equal(t.run.io.count, 100);
-	t.vcpu.r[R_RCX] = 10;
+	client_changes()->r[R_RCX] = 10;
 	memset(t.pio_data, 0x33, sizeof(t.pio_data));
 	assert_int_equal(run_again(), 0);		/* asks again */
 	assert_int_equal(t.run.io.count, 10);
@@ -484,9 +489,10 @@ static void test_ins_changed_into_another(void **state)
 	CODE(0xf3, 0x6c);
 	set_string(BUF, 100);
 	assert_int_equal(emulate_instruction(&t.vcpu), 0);
-	t.vcpu.r[R_RDX] = PORT + 1;
+	client_changes()->r[R_RDX] = PORT + 1;
 	assert_int_equal(run_again(), 0);
 	assert_int_equal(t.run.io.port, PORT + 1);
+	client_changes();
 	CODE(0x90);
 	assert_int_equal(run_again(), 1);
 	assert_int_equal(t.vcpu.r[R_RCX], 100);
@@ -592,14 +598,60 @@ static void test_code_changes(void **state)
 	t.vcpu.r[R_RBX] = MMIO;
 	t.vcpu.r[R_RAX] = 1;
 	assert_int_equal(emulate_instruction(&t.vcpu), 0);
+	client_changes();
 	CODE(0x66, 0x8b, 0x43, 0x08);
 	assert_int_equal(run_again(), 0);
 	assert_int_equal(t.run.mmio.phys_addr, MMIO + 8);
 	assert_int_equal(t.run.mmio.len, 2);
 	assert_int_equal(t.vcpu.r[R_RAX], 1);
+	client_changes();
 	CODE(0x89, 0xc3);
 	assert_int_equal(run_again(), 1);
 	assert_int_equal(t.vcpu.r[R_RBX], 1);
+}
+
+/* An instruction that was fetched goes on as it is, if nobody has touched the vCPU. */
+static void test_goes_on_without_fetch(void **state)
+{
+	CODE(0x8b, 0x03);
+	t.vcpu.r[R_RBX] = MMIO;
+	assert_int_equal(emulate_instruction(&t.vcpu), 0);
+	CODE(0x0f, 0x0b);
+	memcpy(t.run.mmio.data, "abcd", 4);
+	t.walks = 0;
+	assert_int_equal(run_again(), 1);
+	assert_int_equal(t.walks, 0);
+	assert_int_equal(t.vcpu.r[R_RAX], 0x64636261);
+	assert_int_equal(t.vcpu.r[R_RIP], CODE_AT + 2);
+}
+
+/* BTC mem,reg finds its address anew each time it is executed. */
+static void test_bit_string(void **state)
+{
+	CODE(0x0f, 0xbb, 0x0b);
+	t.vcpu.r[R_RBX] = MMIO;
+	t.vcpu.r[R_RCX] = 64 + 3;
+	assert_int_equal(emulate_instruction(&t.vcpu), 0);
+	assert_int_equal(t.run.mmio.phys_addr, MMIO + 8);
+	memcpy(t.run.mmio.data, "\1\0\0\0", 4);
+	assert_int_equal(run_again(), 0);
+	assert_int_equal(t.run.mmio.is_write, 1);
+	assert_int_equal(t.run.mmio.phys_addr, MMIO + 8);
+	assert_memory_equal(t.run.mmio.data, "\x9\0\0\0", 4);
+}
+
+/* The slots change while the client is asked: what it says is for a device, and there is none now. */
+static void test_memory_comes_during_read(void **state)
+{
+	CODE(0x8b, 0x03);
+	t.vcpu.r[R_RBX] = MMIO;
+	assert_int_equal(emulate_instruction(&t.vcpu), 0);
+	t.slots->slot[1].base_gfn = MMIO >> 12;
+	t.slots->generation++;
+	memcpy(t.run.mmio.data, "abcd", 4);
+	t.bad_memory = true;
+	assert_int_equal(run_again(), -EFAULT);
+	assert_int_equal(t.vcpu.r[R_RIP], CODE_AT);
 }
 
 static void test_client_sets_rip_during_read(void **state)
@@ -824,6 +876,9 @@ int main(void)
 		TEST(test_mmio_read),
 		TEST(test_replay),
 		TEST(test_code_changes),
+		TEST(test_goes_on_without_fetch),
+		TEST(test_bit_string),
+		TEST(test_memory_comes_during_read),
 		TEST(test_client_sets_rip_during_read),
 		TEST(test_read_modify_write),
 		TEST(test_movs_between_devices),

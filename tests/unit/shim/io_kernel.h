@@ -8,6 +8,7 @@
 #define PAGE_MASK		(~(PAGE_SIZE - 1))
 #define likely(x)		(x)
 #define unlikely(x)		(x)
+#define noinline
 #define struct_size(p, member, n) (sizeof(*(p)) + sizeof(*(p)->member) * (n))
 #define for_each_set_bit(bit, map, size)			\
 	for ((bit) = 0; (bit) < (int)(size); (bit)++)		\
