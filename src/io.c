@@ -254,7 +254,7 @@ struct translation {
 
 #define NO_PAGE	(~(gva_t)0)	/* a page's address ends in zeros */
 
-enum { TLB_READ, TLB_WRITE, TLB_FETCH, NR_TLB };
+enum { TLB_READ, TLB_WRITE, NR_TLB };
 
 struct emulator {
 	struct emu emu;
@@ -278,6 +278,7 @@ struct emulator {
 	u64 rip;			/* when an exit was made: the client may have set another */
 
 	struct translation tlb[NR_TLB];
+	gpa_t code;			/* what was fetched last */
 	struct guest_fault fault;	/* of the last walk, if it found one */
 
 	int error;			/* EMU_ERROR: RUN's errno */
@@ -509,17 +510,27 @@ static enum emu_result unhandled(struct emulator *em, const char *why)
 
 static struct translation *tlb_entry(struct emulator *em, u32 access)
 {
-	if (access & ACCESS_FETCH)
-		return &em->tlb[TLB_FETCH];
 	return &em->tlb[access & ACCESS_WRITE ? TLB_WRITE : TLB_READ];
 }
 
 static void tlb_clear(struct emulator *em)
 {
-	int i;
+	em->tlb[TLB_READ].page = NO_PAGE;
+	em->tlb[TLB_WRITE].page = NO_PAGE;
+}
 
-	for (i = 0; i < NR_TLB; i++)
-		em->tlb[i].page = NO_PAGE;
+/* walk_guest() hasn't found what it was to. */
+static noinline enum emu_result no_translation(struct emulator *em, int r)
+{
+	if (r == -EAGAIN)
+		return unhandled(em, "its page tables aren't in memory");
+	if (r < 0)
+		return host_error(em, r);
+	em->emu.fault = (struct emu_fault){
+		.vector = em->fault.vector, .has_code = true,
+		.code = em->fault.error_code, .address = em->fault.address,
+	};
+	return EMU_FAULT;
 }
 
 static noinline enum emu_result tlb_fill(struct emulator *em, struct translation *t, gva_t gva,
@@ -529,20 +540,12 @@ static noinline enum emu_result tlb_fill(struct emulator *em, struct translation
 
 	t->page = NO_PAGE;
 	r = walk_guest(em->vcpu, gva, access, &t->gpa, &em->fault);
-	if (likely(!r)) {
-		t->page = gva & PAGE_MASK;
-		t->gpa &= PAGE_MASK;
-		t->access = access;
-		return EMU_OK;
-	}
-	if (r == 1) {
-		em->emu.fault = (struct emu_fault){
-			.vector = em->fault.vector, .has_code = true,
-			.code = em->fault.error_code, .address = em->fault.address,
-		};
-		return EMU_FAULT;
-	}
-	return r == -EAGAIN ? unhandled(em, "its page tables aren't in memory") : host_error(em, r);
+	if (r)
+		return no_translation(em, r);
+	t->page = gva & PAGE_MASK;
+	t->gpa &= PAGE_MASK;
+	t->access = access;
+	return EMU_OK;
 }
 
 /* Where a linear address is, for an access by the bits of a page fault's error code. */
@@ -781,17 +784,17 @@ enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
 enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len)
 {
 	struct emulator *em = to_emulator(e);
-	enum emu_result r;
-	gpa_t gpa;
-	int ret;
+	u32 access = ACCESS_FETCH | walk_access(e, EMU_READ);
+	int r;
 
-	r = translate(em, linear, ACCESS_FETCH | walk_access(e, EMU_READ), &gpa);
-	if (r != EMU_OK)
-		return r;
-	if (!is_memory(em->vcpu, gpa, false))
-		return unhandled(em, "it isn't in memory");
-	ret = read_guest(em->vcpu, gpa, bytes, len);
-	return ret ? host_error(em, ret) : EMU_OK;
+	r = walk_guest(em->vcpu, linear, access, &em->code, &em->fault);
+	if (r)
+		return no_translation(em, r);
+	r = read_guest(em->vcpu, em->code, bytes, len);
+	if (!r)
+		return EMU_OK;
+	return is_memory(em->vcpu, em->code, false) ? host_error(em, r) :
+						      unhandled(em, "it isn't in memory");
 }
 
 /* ---- the vCPU -------------------------------------------------------------------------------- */
@@ -812,7 +815,7 @@ static enum emu_mode emulator_mode(struct vcpu *vcpu, struct code_mode code)
 {
 	if (!is_protected(vcpu))
 		return EMU_REAL;
-	if (vcpu_rflags(vcpu) & X86_EFLAGS_VM)
+	if (vcpu->rflags & X86_EFLAGS_VM)
 		return EMU_VM86;
 	if (code.l && is_long_mode(vcpu))
 		return EMU_LONG;
@@ -823,13 +826,12 @@ static enum emu_mode emulator_mode(struct vcpu *vcpu, struct code_mode code)
 static void emulator_load(struct emulator *em)
 {
 	struct vcpu *vcpu = em->vcpu;
-	struct code_mode code = hw_code_mode(vcpu);
+	struct code_mode code = hw_cache_code_state(vcpu);
 	struct emu *e = &em->emu;
 
 	BUILD_BUG_ON((int)EMU_RDI != (int)R_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
-	reg_read(vcpu, R_RSP);	/* from the VMCS into vcpu->r */
-	e->rip = reg_read(vcpu, R_RIP);
-	e->rflags = vcpu_rflags(vcpu);
+	e->rip = vcpu->r[R_RIP];
+	e->rflags = vcpu->rflags;
 	e->mode = emulator_mode(vcpu, code);
 	e->long_mode = is_long_mode(vcpu);
 	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : code.cpl;
@@ -871,7 +873,7 @@ static void emulator_inject(struct emulator *em)
 }
 
 /* As KVM's: the guest gets #UD; if it was its kernel, the client hears of it first. */
-static int emulator_give_up(struct emulator *em)
+static noinline int emulator_give_up(struct emulator *em)
 {
 	static const char * const modes[] = { "real", "vm86", "16-bit", "32-bit", "64-bit" };
 	const struct insn *insn = &em->emu.insn;

@@ -326,8 +326,11 @@ void hw_set_segment(struct vcpu *vcpu, const struct minivmm_segment *s, enum seg
 u64 hw_segment_base(struct vcpu *vcpu, enum seg seg);
 int hw_cpl(struct vcpu *vcpu);
 void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l);
-/* All of that at once; outside of protected mode it means nothing. */
-struct code_mode { bool db, l; u8 cpl; } hw_code_mode(struct vcpu *vcpu);
+/*
+ * What an instruction depends on, in one go: caches RSP, RIP and RFLAGS, and returns the above, which
+ * mean nothing outside of protected mode.
+ */
+struct code_mode { bool db, l; u8 cpl; } hw_cache_code_state(struct vcpu *vcpu);
 void hw_get_dt(struct vcpu *vcpu, struct minivmm_dtable *idt, struct minivmm_dtable *gdt);
 void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct minivmm_dtable *gdt);
 void hw_set_cr0(struct vcpu *vcpu, u64 cr0);	/* values already checked by the caller */

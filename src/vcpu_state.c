@@ -296,18 +296,14 @@ static long struct_ioctl(struct vcpu *vcpu, unsigned int ioctl, union vcpu_arg *
 
 static long do_struct_ioctl(struct vcpu *vcpu, unsigned int ioctl, void __user *arg)
 {
-	union vcpu_arg *a = kmalloc(sizeof(*a), GFP_KERNEL);
-	long r = 0;
+	union vcpu_arg a;
+	long r;
 
-	if (!a)
-		return -ENOMEM;
-	if ((_IOC_DIR(ioctl) & _IOC_WRITE) && copy_from_user(a, arg, _IOC_SIZE(ioctl)))
-		r = -EFAULT;
-	if (!r)
-		r = struct_ioctl(vcpu, ioctl, a);
-	if (!r && (_IOC_DIR(ioctl) & _IOC_READ) && copy_to_user(arg, a, _IOC_SIZE(ioctl)))
-		r = -EFAULT;
-	kfree(a);
+	if ((_IOC_DIR(ioctl) & _IOC_WRITE) && copy_from_user(&a, arg, _IOC_SIZE(ioctl)))
+		return -EFAULT;
+	r = struct_ioctl(vcpu, ioctl, &a);
+	if (!r && (_IOC_DIR(ioctl) & _IOC_READ) && copy_to_user(arg, &a, _IOC_SIZE(ioctl)))
+		return -EFAULT;
 	return r;
 }
 

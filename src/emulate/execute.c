@@ -103,15 +103,17 @@ static inline enum emu_result linearise(struct emu *e, unsigned int seg, u64 ea,
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
+/* Before anything is written: the register has the value that it had when the instruction began. */
 static void reg_operand(struct emu *e, struct emu_operand *o, unsigned int reg)
 {
 	o->type = T_REG;
-	o->reg = reg;
 	o->shift = 0;
 	if (o->size == 1 && !e->insn.rex && reg >= 4 && reg < 8) {	/* AH, CH, DH, BH */
-		o->reg = reg - 4;
+		reg -= 4;
 		o->shift = 8;
 	}
+	o->reg = reg;
+	o->val = emu_mask(e->regs[reg] >> o->shift, o->size);
 }
 
 static void rm_operand(struct emu *e, struct emu_operand *o)
@@ -136,25 +138,33 @@ static enum emu_result sreg_operand(struct emu *e, struct emu_operand *o)
 	return EMU_OK;
 }
 
-/* Which register, memory or number it is. */
+/* Which register, memory or number it is; and its value, but for memory's. */
 static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 {
 	const struct insn *insn = &e->insn;
 
 	o->size = insn->op_size;
-	if (kind <= K_ED) {
-		if (kind == K_EB)
-			o->size = 1;
-		else if (kind == K_EW)
-			o->size = 2;
-		else if (kind == K_ED)
-			o->size = min_t(u8, insn->op_size, 4);
-		rm_operand(e, o);
-		return EMU_OK;
-	}
 	switch (kind) {
+	case K_NONE:
+		o->type = T_NONE;
+		break;
 	case K_G:
 		reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
+		break;
+	case K_EB:
+		o->size = 1;
+		rm_operand(e, o);
+		break;
+	case K_EW:
+		o->size = 2;
+		rm_operand(e, o);
+		break;
+	case K_ED:
+		o->size = min_t(u8, insn->op_size, 4);
+		rm_operand(e, o);
+		break;
+	case K_E:
+		rm_operand(e, o);
 		break;
 	case K_Z:
 		reg_operand(e, o, (insn->opcode & 7) | (insn->rex & 1) << 3);
@@ -175,27 +185,16 @@ static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 	return EMU_OK;
 }
 
-/* Finds an operand and loads its value; of memory that is only to be stored, checks the address. */
-static inline enum emu_result load(struct emu *e, struct emu_operand *o, u8 kind, u64 ea,
-				   bool read, bool write)
+/* Its value, from memory; of what is only to be stored, the address is checked. */
+static enum emu_result load(struct emu *e, struct emu_operand *o, u64 ea, bool read, bool write)
 {
 	enum emu_result r;
 
-	o->type = T_NONE;
-	if (kind == K_NONE)
-		return EMU_OK;
-	r = locate(e, o, kind);
-	if (o->type == T_REG) {
-		o->val = emu_mask(emu_reg(e, o->reg) >> o->shift, o->size);
-	} else if (o->type == T_MEM) {
-		r = linearise(e, e->insn.seg, ea, o->size, write, &o->linear);
-		o->val = 0;
-		if (r == EMU_OK && read)
-			r = emu_host_read(e, o->linear, &o->val, o->size,
-					  write ? EMU_WRITE : EMU_READ);
-	}
-	o->old = o->val;
-	return r;
+	o->val = 0;
+	r = linearise(e, e->insn.seg, ea, o->size, write, &o->linear);
+	if (r != EMU_OK || !read)
+		return r;
+	return emu_host_read(e, o->linear, &o->val, o->size, write ? EMU_WRITE : EMU_READ);
 }
 
 static enum emu_result store(struct emu *e, struct emu_operand *o, bool atomic)
@@ -891,12 +890,18 @@ static enum emu_result load_operands(struct emu *e, u8 flags)
 	u64 ea = e->insn.ea;
 	enum emu_result r;
 
-	r = load(e, &e->src, e->insn.src, ea, true, false);
+	r = locate(e, &e->src, e->insn.src);
+	if (r == EMU_OK && e->src.type == T_MEM)
+		r = load(e, &e->src, ea, true, false);
 	if (r != EMU_OK)
 		return r;
 	if (flags & BITS)
 		ea = bit_address(e);
-	return load(e, &e->dst, e->insn.dst, ea, !(flags & NO_LOAD), !(flags & NO_STORE));
+	r = locate(e, &e->dst, e->insn.dst);
+	if (r == EMU_OK && e->dst.type == T_MEM)
+		r = load(e, &e->dst, ea, !(flags & NO_LOAD), !(flags & NO_STORE));
+	e->dst.old = e->dst.val;
+	return r;
 }
 
 enum emu_result emu_execute(struct emu *e)

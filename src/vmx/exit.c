@@ -53,66 +53,6 @@ void hw_skip_instruction(struct vcpu *vcpu)
 	}
 }
 
-/* ---- exits done at once ---------------------------------------------------------------------- */
-
-static void do_cpuid(struct vcpu *vcpu)
-{
-	u32 eax = vcpu->r[R_RAX], ebx, ecx = vcpu->r[R_RCX], edx;
-
-	cpuid_guest(vcpu, &eax, &ebx, &ecx, &edx);
-	vcpu->r[R_RAX] = eax;
-	vcpu->r[R_RBX] = ebx;
-	vcpu->r[R_RCX] = ecx;
-	vcpu->r[R_RDX] = edx;
-	hw_skip_instruction(vcpu);
-}
-
-static void do_rdmsr(struct vcpu *vcpu)
-{
-	u64 data;
-
-	if (msr_get(vcpu, (u32)vcpu->r[R_RCX], &data, false)) {
-		inject_gp(vcpu, 0);
-		return;
-	}
-	vcpu->r[R_RAX] = (u32)data;
-	vcpu->r[R_RDX] = data >> 32;
-	hw_skip_instruction(vcpu);
-}
-
-static void do_wrmsr(struct vcpu *vcpu)
-{
-	u64 data = (u32)vcpu->r[R_RAX] | vcpu->r[R_RDX] << 32;
-
-	if (msr_set(vcpu, (u32)vcpu->r[R_RCX], data, false))
-		inject_gp(vcpu, 0);
-	else
-		hw_skip_instruction(vcpu);
-}
-
-int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
-{
-	struct vcpu *vcpu = &vmx->vcpu;
-
-	switch (vmx->exit_reason) {
-	case EXIT_REASON_CPUID:
-		do_cpuid(vcpu);
-		break;
-	case EXIT_REASON_MSR_READ:
-		do_rdmsr(vcpu);
-		break;
-	case EXIT_REASON_MSR_WRITE:
-		do_wrmsr(vcpu);
-		break;
-	default:
-		vmx->handled = false;
-		return 0;
-	}
-	vcpu->stats.exit[vmx->exit_reason]++;
-	vmx->handled = true;
-	return 1;
-}
-
 /* ---- before interrupts are on again ------------------------------------------------------------ */
 
 static bool is_exception(u32 info, u8 vector)
@@ -325,6 +265,83 @@ static int handle_xsetbv(struct vmx_vcpu *vmx)
 		return 1;
 	}
 	return finish_or_gp(vcpu, set_xcr(vcpu, (u32)vcpu->r[R_RCX], value));
+}
+
+/* ---- exits done at once ---------------------------------------------------------------------- */
+
+static void do_cpuid(struct vcpu *vcpu)
+{
+	u32 eax = vcpu->r[R_RAX], ebx, ecx = vcpu->r[R_RCX], edx;
+
+	cpuid_guest(vcpu, &eax, &ebx, &ecx, &edx);
+	vcpu->r[R_RAX] = eax;
+	vcpu->r[R_RBX] = ebx;
+	vcpu->r[R_RCX] = ecx;
+	vcpu->r[R_RDX] = edx;
+	hw_skip_instruction(vcpu);
+}
+
+static void do_rdmsr(struct vcpu *vcpu)
+{
+	u64 data;
+
+	if (msr_get(vcpu, (u32)vcpu->r[R_RCX], &data, false)) {
+		inject_gp(vcpu, 0);
+		return;
+	}
+	vcpu->r[R_RAX] = (u32)data;
+	vcpu->r[R_RDX] = data >> 32;
+	hw_skip_instruction(vcpu);
+}
+
+static void do_wrmsr(struct vcpu *vcpu)
+{
+	u64 data = (u32)vcpu->r[R_RAX] | vcpu->r[R_RDX] << 32;
+
+	if (msr_set(vcpu, (u32)vcpu->r[R_RCX], data, false))
+		inject_gp(vcpu, 0);
+	else
+		hw_skip_instruction(vcpu);
+}
+
+/*
+ * In long mode nothing about control registers reads memory; without a chip in the kernel a change of
+ * CR8 may go to the client.
+ */
+static bool cr_access_is_fast(struct vcpu *vcpu)
+{
+	return is_long_mode(vcpu) && vcpu->lapic;
+}
+
+int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
+{
+	struct vcpu *vcpu = &vmx->vcpu;
+
+	vmx->handled = false;
+	switch (vmx->exit_reason) {
+	case EXIT_REASON_CPUID:
+		do_cpuid(vcpu);
+		break;
+	case EXIT_REASON_MSR_READ:
+		do_rdmsr(vcpu);
+		break;
+	case EXIT_REASON_MSR_WRITE:
+		do_wrmsr(vcpu);
+		break;
+	case EXIT_REASON_CR_ACCESS:
+		if (!cr_access_is_fast(vcpu))
+			return 0;
+		handle_cr_access(vmx);
+		break;
+	case EXIT_REASON_WBINVD:
+		hw_skip_instruction(vcpu);
+		break;
+	default:
+		return 0;
+	}
+	vcpu->stats.exit[vmx->exit_reason]++;
+	vmx->handled = true;
+	return 1;
 }
 
 /* ---- instructions ---------------------------------------------------------------------------- */

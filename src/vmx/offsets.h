@@ -7,7 +7,7 @@
  */
 
 #define VMX_REGS 48 /* offsetof(struct vmx_vcpu, vcpu.r) */
-#define VMX_HOST_RSP 1760 /* offsetof(struct vmx_vcpu, host_rsp) */
+#define VMX_HOST_RSP 1800 /* offsetof(struct vmx_vcpu, host_rsp) */
 #define VMCS_HOST_RSP 27668 /* HOST_RSP */
 
 #endif

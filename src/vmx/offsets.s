@@ -21,7 +21,7 @@ offsets:
 # /work/main/src/vmx/offsets.c:10: 	OFFSET(VMX_HOST_RSP, vmx_vcpu, host_rsp);
 # 10 "/work/main/src/vmx/offsets.c" 1
 	
-.ascii "->VMX_HOST_RSP $1760 offsetof(struct vmx_vcpu, host_rsp)"	#
+.ascii "->VMX_HOST_RSP $1800 offsetof(struct vmx_vcpu, host_rsp)"	#
 # 0 "" 2
 # /work/main/src/vmx/offsets.c:11: 	DEFINE(VMCS_HOST_RSP, HOST_RSP);
 # 11 "/work/main/src/vmx/offsets.c" 1

@@ -160,11 +160,19 @@ void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l)
 	*l = ar & VMX_AR_L_MASK;
 }
 
-struct code_mode hw_code_mode(struct vcpu *vcpu)
+struct code_mode hw_cache_code_state(struct vcpu *vcpu)
 {
 	u32 cs = cached(to_vmx(vcpu), SEG_CS, SEG_F_AR)->ar;
 	u32 ss = cached(to_vmx(vcpu), SEG_SS, SEG_F_AR)->ar;
+	unsigned long missing = ~vcpu->reg_avail;
 
+	if (missing & BIT(R_RSP))
+		vcpu->r[R_RSP] = vmcs_readl(GUEST_RSP);
+	if (missing & BIT(R_RIP))
+		vcpu->r[R_RIP] = vmcs_readl(GUEST_RIP);
+	if (missing & BIT(R_RFLAGS))
+		vcpu->rflags = vmcs_readl(GUEST_RFLAGS);
+	vcpu->reg_avail |= BIT(R_RSP) | BIT(R_RIP) | BIT(R_RFLAGS);
 	return (struct code_mode){
 		.db = cs & VMX_AR_DB_MASK, .l = cs & VMX_AR_L_MASK, .cpl = AR_DPL_OF(ss),
 	};

@@ -20,11 +20,10 @@ int node_open(void)
 
 int node_extension(long cap)
 {
-	static int node = -1;
+	int node = node_open(), value = CHECK_OK(ioctl(node, MINIVMM_CHECK_EXTENSION, cap));
 
-	if (node < 0)
-		node = node_open();
-	return CHECK_OK(ioctl(node, MINIVMM_CHECK_EXTENSION, cap));
+	close(node);
+	return value;
 }
 
 int vm_type(void)
