@@ -113,7 +113,7 @@ u64 hw_segment_base(struct vcpu *vcpu, enum seg seg) { return 0; }
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags) { vcpu->rflags = rflags; }
 void hw_clear_interrupt_shadow(struct vcpu *vcpu) { t.shadow_cleared++; }
 
-struct code_mode hw_code_mode(struct vcpu *vcpu)
+struct code_mode hw_cache_code_state(struct vcpu *vcpu)
 {
 	return (struct code_mode){ .l = t.mode == LONG, .cpl = t.cpl };
 }
