@@ -164,6 +164,49 @@ TEST(suspend_under_running_guests)
 	}
 }
 
+/* ---- VMX off again --------------------------------------------------------------------------- */
+
+#define VMXE	"/sys/module/minilab/parameters/vmxe"	/* of the lab: a digit for each CPU */
+
+static bool any_cpu_in_vmx_operation(void)
+{
+	char digits[64] = "";
+	int fd = open(VMXE, O_RDONLY);
+
+	if (fd < 0)
+		skip("only the lab tells which CPUs are in VMX operation");
+	CHECK(read(fd, digits, sizeof(digits) - 1) > 0);
+	close(fd);
+	return strchr(digits, '1');
+}
+
+TEST(vmx_is_on_while_a_vm_exists)
+{
+	struct vm *vm = vm_create();
+
+	CHECK(any_cpu_in_vmx_operation());
+	close(vm->fd);
+	sleep_ms(LINGER_MS);
+	CHECK(!any_cpu_in_vmx_operation());
+}
+
+TEST(cpu_that_comes_online_joins)
+{
+	struct runner *r;
+	struct vcpu *v;
+	cpu_set_t cpu1;
+
+	if (!can_offline_cpu1())
+		skip("this machine has no second CPU that can go offline");
+	set_cpu1(false);
+	v = start_counting(&r);
+	set_cpu1(true);
+	CPU_ZERO(&cpu1);
+	CPU_SET(1, &cpu1);
+	CHECK_OK(sched_setaffinity(r->tid, sizeof(cpu1), &cpu1));
+	check_counting(v, r);
+}
+
 /* ---- beside another hypervisor --------------------------------------------------------------- */
 
 static void load_module(const char *path)

@@ -11,6 +11,7 @@
  * - "heartbeat" turns the idle PIT into a periodic NMI. Bochs 2.7 masks external interrupts after
  *   a VM entry with RFLAGS.IF=0, so that a guest that spins there would hang the whole machine;
  *   NMIs still exit. Needs the kernel option "nohpet": the HPET would take the PIT's place.
+ * - Reading "vmxe" tells which CPUs are in VMX operation.
  * - Reading "tsc" gives the time stamp counter: in Bochs, instructions executed.
  */
 #include <linux/cpuhotplug.h>
@@ -23,6 +24,7 @@
 #include <linux/tty_driver.h>
 #include <asm/apicdef.h>
 #include <asm/nmi.h>
+#include <asm/tlbflush.h>
 
 #define NR_PORTS		2
 
@@ -216,6 +218,22 @@ static int get_tsc(char *buffer, const struct kernel_param *param)
 static const struct kernel_param_ops tsc_ops = { .get = get_tsc };
 module_param_cb(tsc, &tsc_ops, NULL, 0400);
 MODULE_PARM_DESC(tsc, "read: the time stamp counter");
+
+static void note_vmxe(void *text)
+{
+	((char *)text)[smp_processor_id()] = cr4_read_shadow() & X86_CR4_VMXE ? '1' : '0';
+}
+
+static int get_vmxe(char *buffer, const struct kernel_param *param)
+{
+	memset(buffer, '-', nr_cpu_ids);
+	on_each_cpu(note_vmxe, buffer, 1);
+	return nr_cpu_ids + sysfs_emit_at(buffer, nr_cpu_ids, "\n");
+}
+
+static const struct kernel_param_ops vmxe_ops = { .get = get_vmxe };
+module_param_cb(vmxe, &vmxe_ops, NULL, 0400);
+MODULE_PARM_DESC(vmxe, "read: a digit for each CPU, whether it is in VMX operation");
 
 static int __init register_ttys(void)
 {
