@@ -46,7 +46,12 @@ def debian_boot(mmu):
 CELLS = [
     Cell("skylake-ept", "corei7_skylake_x", commands={"boot_debian": debian_boot("ept")}),
     Cell("haswell-ept-2cpus", "corei7_haswell_4770", cpus=2),
-    Cell("skylake-beside-kvm", "corei7_skylake_x", modules=["kvm_intel", "minivmm.ko"], selftests={"host": []}),
+    Cell(
+        "skylake-beside-kvm",
+        "corei7_skylake_x",
+        modules=["kvm_intel", "minivmm.ko"],
+        selftests={"host": []},
+    ),
     # The same tests on KVM: what fails here is a wrong test, or a bug of Bochs.
     Cell("skylake-kvm", "corei7_skylake_x", device="/dev/kvm", modules=["kvm_intel"]),
     # No EPT, nor unrestricted guest: what the module can't do there is refused.

@@ -10,6 +10,7 @@ import subprocess
 from checks.tap import Reader
 
 DIAGNOSTIC = re.compile(r"^(\S+?):\d+(?::\d+)?: (?:fatal )?(?:warning|error): .*")
+UNIT_SECONDS = 1800  # all of them: a last resort against one that hangs
 UNIT_PROGRAM = re.compile(r"# \S*/\S+$")
 FROM_GCC = re.compile(r"\[-W[^\]]*\]$|: (fatal )?error: ")
 
@@ -39,6 +40,7 @@ def verdict(group, name, failures):
 
 def module(suite):
     """Builds a copy of the module's sources from nothing, at W=1 and with sparse (C=1)."""
+    group = suite.report.group("build")
     tree = os.path.abspath(f"{suite.directory}/module")
     shutil.rmtree(tree, ignore_errors=True)
     no_objects = shutil.ignore_patterns("*.o", "*.ko", "*.mod", "*.mod.c", ".*", "offsets.*[sh]")
@@ -54,32 +56,25 @@ def module(suite):
         for line in said.splitlines()
         if (m := DIAGNOSTIC.match(line)) and m[1].startswith(tree)
     ]
-    group = suite.report.group("build")
     built = status == 0 and os.path.exists(f"{tree}/minivmm.ko")
     gcc = [line for line in ours if FROM_GCC.search(line)]
-    verdict(
-        group,
-        "module without a warning at W=1",
-        gcc or ([] if built else said.strip().splitlines()[-10:]),
-    )
-    verdict(
-        group, "sparse (C=1) finds nothing", [line for line in ours if not FROM_GCC.search(line)]
-    )
+    sparse = [line for line in ours if not FROM_GCC.search(line)]
+    unbuilt = [] if built else [*said.strip().splitlines()[-10:], f"log: {suite.log('module')}"]
+    verdict(group, "module without a warning at W=1", gcc or unbuilt)
+    verdict(group, "sparse (C=1) finds nothing", sparse or unbuilt)
     if built:
         suite.module = f"{tree}/minivmm.ko"
 
 
 def runner(suite):
     """vmrun, whose Makefile makes every warning an error."""
+    group = suite.report.group("build")
     status, said = run_logged(suite.log("vmrun"), ["make", "-C", "tools/vmrun", f"-j{suite.jobs}"])
-    verdict(
-        suite.report.group("build"),
-        "vmrun without a warning",
-        said.splitlines()[-10:] if status else [],
-    )
+    verdict(group, "vmrun without a warning", said.splitlines()[-10:] if status else [])
 
 
 def test_programs(suite):
+    group = suite.report.group("build")
     status, said = 0, ""
     for directory in ("tests/guests", "tests/selftests"):
         status, said = run_logged(
@@ -87,29 +82,36 @@ def test_programs(suite):
         )
         if status:
             break
-    verdict(suite.report.group("build"), "test programs", said.splitlines()[-10:] if status else [])
+    verdict(group, "test programs", said.splitlines()[-10:] if status else [])
 
 
 def unit_tests(suite):
     """The programs of tests/unit; `check` there names each before its output. cmocka speaks TAP."""
+    group = suite.report.group("build")
     status, said = run_logged(
         suite.log("unit"), ["make", "-C", "tests/unit", "-k", f"-j{suite.jobs}", "all"]
     )
-    built = verdict(
-        suite.report.group("build"), "unit tests", said.splitlines()[-15:] if status else []
-    )
-    if not built:
+    if not verdict(group, "unit tests", said.splitlines()[-15:] if status else []):
         return
-    readers = {}
+    readers, failed, status = run_unit_tests(suite)
+    if not readers or (status and not failed):
+        group = suite.report.group("unit")
+        group.failed("(not all ran)", [f"status {status}", f"log: {suite.log('unit')}"])
+    for path, reader in readers.items():
+        reader.finish(path not in failed, f"the program failed; log: {suite.log('unit')}")
+
+
+def run_unit_tests(suite):
+    """Runs and reads all programs; ({program: reader}, those that failed, status)."""
+    readers, failed, path = {}, [], None
     with open(suite.log("unit"), "ab") as log:
         process = subprocess.Popen(
-            ["make", "-s", "-C", "tests/unit", "check"],
+            ["timeout", str(UNIT_SECONDS), "make", "-s", "-C", "tests/unit", "check"],
             env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        path, failed = None, []
         for data in process.stdout:
             log.write(data)
             line = data.decode(errors="replace").rstrip()
@@ -120,11 +122,7 @@ def unit_tests(suite):
                 failed = line.split()[1:]
             elif path:
                 readers[path].line(line)
-        process.wait()
-    if not readers:
-        suite.report.group("unit").failed("(none ran)", [f"log: {suite.log('unit')}"])
-    for path, reader in readers.items():
-        reader.finish(path not in failed, f"the program failed; log: {suite.log('unit')}")
+        return readers, failed, process.wait()
 
 
 def lab_selftest(suite):
