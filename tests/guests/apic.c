@@ -559,8 +559,8 @@ GUEST_IRQ_TEST(ioapic_timer_pin)
 	handle(0x62, eoi);
 	ioapic_set(0, 0x62, 0);
 	outb(0x43, 0x34);
-	outb(0x40, 1193 & 0xff);
-	outb(0x40, 1193 >> 8);
+	outb(0x40, 11932 & 0xff);
+	outb(0x40, 11932 >> 8);
 	while (vector_count[0x62] < 3)
 		sti_hlt();
 	ioapic_set(0, IOAPIC_MASKED, 0);
