@@ -3,15 +3,11 @@
  * The architecture's paging rules, seen from a 4-level guest: which access is allowed, which bits it
  * sets, and the error code and address of each fault. Both of the hypervisor's MMUs run this.
  */
-#include "guest.h"
+#include "rights.h"
 
 /* Nothing is mapped from here on; its tables are made by the tests. */
 #define WINDOW		0x40000000000ul
 #define OFFSET		0x123		/* into the page */
-
-#define READ		0
-#define WRITE		PFERR_W
-#define FETCH		PFERR_FETCH
 
 static u64 *page;
 
@@ -71,38 +67,6 @@ static void access_page(void *p, u32 kind, bool user)
 
 /* ---- the permissions of one leaf ------------------------------------------------------------- */
 
-struct setup {
-	u64 flags;			/* of the leaf, P included or not */
-	u32 kind;
-	bool user, wp, nxe, smep, smap, ac;
-};
-
-#define NO_FAULT	~0ul
-
-/* "Determination of Access Rights" and "Page-Fault Exceptions", for one leaf below permissive tables. */
-static u64 expected_error(const struct setup *s)
-{
-	u64 code = (s->kind & WRITE) | (s->user ? PFERR_U : 0);
-	bool write = s->kind == WRITE, fetch = s->kind == FETCH;
-
-	if (fetch && (s->nxe || s->smep))
-		code |= PFERR_FETCH;
-	if (!(s->flags & PTE_P))
-		return code;
-	code |= PFERR_P;
-	if (s->flags & PTE_NX && !s->nxe)
-		return code | PFERR_RSVD;
-	if (fetch && s->flags & PTE_NX)
-		return code;
-	if (s->user)
-		return !(s->flags & PTE_U) || (write && !(s->flags & PTE_W)) ? code : NO_FAULT;
-	if (fetch)
-		return s->smep && s->flags & PTE_U ? code : NO_FAULT;
-	if (s->smap && s->flags & PTE_U && !s->ac)
-		return code;
-	return write && s->wp && !(s->flags & PTE_W) ? code : NO_FAULT;
-}
-
 static void set_mode(const struct setup *s)
 {
 	u64 efer = rdmsr(MSR_EFER) & ~EFER_NX;
@@ -159,14 +123,6 @@ static void check_access(const struct setup *s, u64 *pte, int level)
 	CHECK_EQ(last_trap.cr2, (u64)p);
 	CHECK_EQ(*pte, before);
 }
-
-static const u64 leaf_flags[] = {
-	0, PTE_W | PTE_U,
-	PTE_P, PTE_P | PTE_W, PTE_P | PTE_U, PTE_P | PTE_W | PTE_U,
-	PTE_P | PTE_NX, PTE_P | PTE_W | PTE_NX, PTE_P | PTE_U | PTE_NX, PTE_P | PTE_W | PTE_U | PTE_NX,
-};
-
-static const u32 kinds[] = { READ, WRITE, FETCH };
 
 static void check_all_leaves(struct setup s, int level)
 {

@@ -2,6 +2,7 @@
 /* Virtual machines for tests: descriptors, memory, running to the next exit. */
 #include <cpuid.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,6 +59,51 @@ void *host_memory(size_t size)
 		munmap(p, aligned - p);
 	munmap(aligned + size, p + whole - (aligned + size));
 	return aligned;
+}
+
+/* A machine of little memory comes without; the lab is ours to change. */
+static void allow_huge_pages(void)
+{
+	const char *path = "/sys/kernel/mm/transparent_hugepage/enabled";
+	char text[64] = "";
+	FILE *f = fopen(path, "r");
+
+	if (!f || !fgets(text, sizeof(text), f))
+		skip("the kernel has no transparent huge pages");
+	fclose(f);
+	if (!strstr(text, "[never]"))
+		return;
+	f = on_bochs() ? fopen(path, "w") : NULL;
+	if (!f || fputs("madvise", f) < 0 || fclose(f))
+		skip("transparent huge pages are off");
+}
+
+static long huge_kilobytes(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+	long kb = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "AnonHugePages: %ld", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+void *huge_memory(size_t size)
+{
+	long before = huge_kilobytes();
+	u8 *p = host_memory(size);
+
+	allow_huge_pages();
+	CHECK_OK(madvise(p, size, MADV_HUGEPAGE));
+	for (size_t at = 0; at < size; at += PAGE)
+		((volatile u8 *)p)[at] = 0;
+	if (huge_kilobytes() - before < (long)(size >> 10))
+		skip("the kernel had no huge pages to give");
+	return p;
 }
 
 struct vm *vm_with_memory(size_t size)
