@@ -348,7 +348,7 @@ static int exit_mmio(struct emulator *em, const struct mmio *mmio, bool write)
 {
 	struct minivmm_run *run = em->vcpu->run;
 
-	em->rip = reg_read(em->vcpu, R_RIP);
+	em->rip = em->vcpu->r[R_RIP];	/* cached since emulator_load() */
 	em->vcpu->stats.mmio_exits++;
 	run->exit_reason = MINIVMM_EXIT_MMIO;
 	run->mmio.phys_addr = mmio->gpa;
@@ -489,7 +489,7 @@ enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigne
 
 /* ---- the guest's memory and devices ---------------------------------------------------------- */
 
-static bool is_memory(struct vcpu *vcpu, gpa_t gpa, bool write)
+static inline bool is_memory(struct vcpu *vcpu, gpa_t gpa, bool write)
 {
 	struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
 
@@ -513,7 +513,7 @@ static struct translation *tlb_entry(struct emulator *em, u32 access)
 	return &em->tlb[access & ACCESS_WRITE ? TLB_WRITE : TLB_READ];
 }
 
-static void tlb_clear(struct emulator *em)
+static inline void tlb_clear(struct emulator *em)
 {
 	em->tlb[TLB_READ].page = NO_PAGE;
 	em->tlb[TLB_WRITE].page = NO_PAGE;
@@ -607,7 +607,7 @@ static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned i
 /* A device in the kernel: 0, or -EOPNOTSUPP. Under vm->srcu. */
 static int mmio_device(struct vcpu *vcpu, gpa_t gpa, int len, void *data, bool write)
 {
-	if (lapic_in_range(vcpu, gpa))
+	if (vcpu->lapic && lapic_in_range(vcpu, gpa))
 		return write ? lapic_mmio_write(vcpu, gpa, len, data) :
 			       lapic_mmio_read(vcpu, gpa, len, data);
 	return bus_access(vcpu, BUS_MMIO, gpa, len, data, write);
@@ -636,7 +636,7 @@ logged:
 	return EMU_OK;
 }
 
-static enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
+static inline enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
 {
 	int r;
 
@@ -691,7 +691,7 @@ static enum emu_result mmio_write(struct emulator *em, gpa_t gpa, unsigned int l
 	return EMU_OK;
 }
 
-static enum emu_result write_part(struct emulator *em, gpa_t gpa, unsigned int len,
+static inline enum emu_result write_part(struct emulator *em, gpa_t gpa, unsigned int len,
 				  const void *data)
 {
 	if (!is_memory(em->vcpu, gpa, true))
@@ -823,7 +823,7 @@ static enum emu_mode emulator_mode(struct vcpu *vcpu, struct code_mode code)
 }
 
 /* What the instruction finds. Its registers it takes from vcpu->r. */
-static void emulator_load(struct emulator *em)
+static inline void emulator_load(struct emulator *em)
 {
 	struct vcpu *vcpu = em->vcpu;
 	struct code_mode code = hw_cache_code_state(vcpu);
@@ -914,10 +914,17 @@ static int emulate_again(struct emulator *em);
 static int complete_mmio_read(struct vcpu *vcpu)
 {
 	struct emulator *em = vcpu->emulator;
+	struct mmio *read = &em->log[em->logged];
 
 	if (!same_place(em))
 		return 1;
-	memcpy(em->log[em->logged++].data, vcpu->run->mmio.data, MMIO_PIECE);
+	memcpy(read->data, vcpu->run->mmio.data, MMIO_PIECE);
+	if (em->decoded && emu_finish_load(&em->emu, read->data, read->len) == EMU_OK) {
+		em->decoded = false;
+		emulator_commit(em);
+		return 1;
+	}
+	em->logged++;
 	return emulate_again(em);
 }
 
@@ -988,12 +995,21 @@ static int emulate_again(struct emulator *em)
 	return emulate(em, decoded);
 }
 
-static void emulate_start(struct emulator *em)
+/* With a translation that is known already, or NO_PAGE. */
+static int emulate_first(struct vcpu *vcpu, gva_t page, gpa_t gpa, bool write)
 {
-	em->vcpu->stats.emulated++;
+	struct emulator *em = emulator_get(vcpu);
+	u32 access;
+
+	if (!em)
+		return -ENOMEM;
+	vcpu->stats.emulated++;
 	em->logged = 0;
 	em->pio_ready = false;
 	emulator_load(em);
+	access = walk_access(&em->emu, write ? EMU_WRITE : EMU_READ);
+	*tlb_entry(em, access) = (struct translation){ page, gpa, access };
+	return emulate(em, false);
 }
 
 /**
@@ -1008,12 +1024,7 @@ static void emulate_start(struct emulator *em)
  */
 int emulate_instruction(struct vcpu *vcpu)
 {
-	struct emulator *em = emulator_get(vcpu);
-
-	if (!em)
-		return -ENOMEM;
-	emulate_start(em);
-	return emulate(em, false);
+	return emulate_first(vcpu, NO_PAGE, 0, false);
 }
 
 /**
@@ -1028,13 +1039,5 @@ int emulate_instruction(struct vcpu *vcpu)
  */
 int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write)
 {
-	struct emulator *em = emulator_get(vcpu);
-	u32 access;
-
-	if (!em)
-		return -ENOMEM;
-	emulate_start(em);
-	access = walk_access(&em->emu, write ? EMU_WRITE : EMU_READ);
-	*tlb_entry(em, access) = (struct translation){ gva & PAGE_MASK, gpa & PAGE_MASK, access };
-	return emulate(em, false);
+	return emulate_first(vcpu, gva & PAGE_MASK, gpa & PAGE_MASK, write);
 }

@@ -106,15 +106,17 @@ static bool read_words(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int le
 	if (!slot || offset_in_page(gpa) + len > PAGE_SIZE)
 		return false;
 	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
-	if (__get_user(first, (u64 __user *)hva))
-		return false;
-	if (len > 8) {
-		if (__get_user(last, (u64 __user *)(hva + len - 8)))
-			return false;
-		put_unaligned(last, (u64 *)(data + len - 8));
-	}
+	/* access_ok() was asked for the whole slot when it was made */
+	__uaccess_begin_nospec();
+	unsafe_get_user(first, (u64 __user *)hva, unreadable);
+	unsafe_get_user(last, (u64 __user *)(hva + len - 8), unreadable);
+	__uaccess_end();
+	put_unaligned(last, (u64 *)(data + len - 8));
 	put_unaligned(first, (u64 *)data);
 	return true;
+unreadable:
+	__uaccess_end();
+	return false;
 }
 
 int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)

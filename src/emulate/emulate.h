@@ -140,6 +140,16 @@ enum emu_result emu_run(struct emu *e);
 enum emu_result emu_decode(struct emu *e);
 enum emu_result emu_execute(struct emu *e);
 
+/**
+ * emu_finish_load() - after EMU_IO, executes an instruction that only loads a register
+ * @e: as emu_run() left it
+ * @data: what was asked for
+ * @len: how much
+ *
+ * Return: EMU_OK; EMU_IO: that isn't all there is to it, emu_execute() it with the data.
+ */
+enum emu_result emu_finish_load(struct emu *e, const void *data, unsigned int len);
+
 /* ---- what it asks for ------------------------------------------------------------------------ */
 
 enum emu_access {

@@ -104,7 +104,7 @@ static inline enum emu_result linearise(struct emu *e, unsigned int seg, u64 ea,
 /* ---- operands -------------------------------------------------------------------------------- */
 
 /* Before anything is written: the register has the value that it had when the instruction began. */
-static void reg_operand(struct emu *e, struct emu_operand *o, unsigned int reg)
+static enum emu_result reg_operand(struct emu *e, struct emu_operand *o, unsigned int reg)
 {
 	o->type = T_REG;
 	o->shift = 0;
@@ -114,14 +114,15 @@ static void reg_operand(struct emu *e, struct emu_operand *o, unsigned int reg)
 	}
 	o->reg = reg;
 	o->val = emu_mask(e->regs[reg] >> o->shift, o->size);
+	return EMU_OK;
 }
 
-static void rm_operand(struct emu *e, struct emu_operand *o)
+static enum emu_result rm_operand(struct emu *e, struct emu_operand *o)
 {
-	if (e->insn.mem)
-		o->type = T_MEM;
-	else
-		reg_operand(e, o, (e->insn.modrm & 7) | (e->insn.rex & 1) << 3);
+	if (!e->insn.mem)
+		return reg_operand(e, o, (e->insn.modrm & 7) | (e->insn.rex & 1) << 3);
+	o->type = T_MEM;
+	return EMU_OK;
 }
 
 /* A segment register is stored to memory in 2 bytes, to a register in all. */
@@ -149,29 +150,22 @@ static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 		o->type = T_NONE;
 		break;
 	case K_G:
-		reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
-		break;
+		return reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
+	case K_E:
+		return rm_operand(e, o);
 	case K_EB:
 		o->size = 1;
-		rm_operand(e, o);
-		break;
+		return rm_operand(e, o);
 	case K_EW:
 		o->size = 2;
-		rm_operand(e, o);
-		break;
+		return rm_operand(e, o);
 	case K_ED:
 		o->size = min_t(u8, insn->op_size, 4);
-		rm_operand(e, o);
-		break;
-	case K_E:
-		rm_operand(e, o);
-		break;
+		return rm_operand(e, o);
 	case K_Z:
-		reg_operand(e, o, (insn->opcode & 7) | (insn->rex & 1) << 3);
-		break;
+		return reg_operand(e, o, (insn->opcode & 7) | (insn->rex & 1) << 3);
 	case K_A:
-		reg_operand(e, o, EMU_RAX);
-		break;
+		return reg_operand(e, o, EMU_RAX);
 	case K_S:
 		return sreg_operand(e, o);
 	case K_O:
@@ -363,12 +357,6 @@ static enum emu_result op_dec(struct emu *e)
 	return EMU_OK;
 }
 
-static enum emu_result op_mov(struct emu *e)
-{
-	e->dst.val = e->src.val;
-	return EMU_OK;
-}
-
 static enum emu_result op_movsx(struct emu *e)
 {
 	unsigned int shift = 64 - 8 * e->src.size;
@@ -498,6 +486,42 @@ static enum emu_result done(struct emu *e)
 		e->out.rip = (u32)e->out.rip;
 	e->out.rflags &= ~(u64)RFLAGS_RF;
 	return EMU_OK;
+}
+
+/* ---- moves: all that most devices ever see, and so the shortest way ----------------------------- */
+
+static enum emu_result store_move(struct emu *e)
+{
+	struct emu_operand *dst = &e->dst;
+	enum emu_result r;
+
+	locate(e, dst, e->insn.dst);
+	if (dst->type == T_REG) {
+		set_reg(e, dst->reg, dst->shift, dst->size, e->src.val);
+		return done(e);
+	}
+	r = linearise(e, e->insn.seg, e->insn.ea, dst->size, true, &dst->linear);
+	if (r == EMU_OK)
+		r = emu_host_write(e, dst->linear, &e->src.val, dst->size);
+	return r == EMU_OK ? done(e) : r;
+}
+
+static enum emu_result op_mov(struct emu *e)
+{
+	enum emu_result r;
+
+	r = locate(e, &e->src, e->insn.src);
+	if (r == EMU_OK && e->src.type == T_MEM)
+		r = load(e, &e->src, e->insn.ea, true, false);
+	return r == EMU_OK ? store_move(e) : r;
+}
+
+enum emu_result emu_finish_load(struct emu *e, const void *data, unsigned int len)
+{
+	if (e->insn.op != OP_MOV || e->src.size != len)
+		return EMU_IO;
+	memcpy(&e->src.val, data, len);
+	return store_move(e);
 }
 
 /* ---- ports ----------------------------------------------------------------------------------- */
@@ -859,7 +883,7 @@ static const struct {
 	[OP_NEG] = { op_neg, LOCK },
 	[OP_INC] = { op_inc, LOCK },
 	[OP_DEC] = { op_dec, LOCK },
-	[OP_MOV] = { op_mov, NO_LOAD },
+	[OP_MOV] = { op_mov, WHOLE },
 	[OP_MOVSX] = { op_movsx, NO_LOAD },
 	[OP_MOVBE] = { op_movbe, NO_LOAD },
 	[OP_LEA] = { op_lea, NO_LOAD },
@@ -904,11 +928,25 @@ static enum emu_result load_operands(struct emu *e, u8 flags)
 	return r;
 }
 
+/* Load, operate, store. */
+static noinline enum emu_result usual_way(struct emu *e, u8 flags, bool atomic)
+{
+	enum emu_result r;
+
+	r = load_operands(e, flags);
+	if (r == EMU_OK)
+		r = ops[e->insn.op].fn(e);
+	if (r == EMU_OK && flags & SWAP)	/* first: XADD of a register to itself is a sum */
+		r = store(e, &e->src, false);
+	if (r == EMU_OK && !(flags & NO_STORE))
+		r = store(e, &e->dst, atomic || flags & ATOMIC);
+	return r == EMU_OK ? done(e) : r;
+}
+
 enum emu_result emu_execute(struct emu *e)
 {
 	u8 flags = ops[e->insn.op].flags;
 	bool atomic = e->insn.lock;
-	enum emu_result r;
 
 	e->stop = false;
 	e->out.changed = 0;
@@ -920,15 +958,7 @@ enum emu_result emu_execute(struct emu *e)
 		return emu_ud(e);
 	if (flags & WHOLE)
 		return ops[e->insn.op].fn(e);
-
-	r = load_operands(e, flags);
-	if (r == EMU_OK)
-		r = ops[e->insn.op].fn(e);
-	if (r == EMU_OK && flags & SWAP)	/* first: XADD of a register to itself is a sum */
-		r = store(e, &e->src, false);
-	if (r == EMU_OK && !(flags & NO_STORE))
-		r = store(e, &e->dst, atomic || flags & ATOMIC);
-	return r == EMU_OK ? done(e) : r;
+	return usual_way(e, flags, atomic);
 }
 
 enum emu_result emu_run(struct emu *e)

@@ -4,6 +4,7 @@
 
 #include <linux/types.h>
 
+#define noinline
 #define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 #define max_t(type, a, b)	((type)(a) > (type)(b) ? (type)(a) : (type)(b))
 
