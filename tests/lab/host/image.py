@@ -64,7 +64,7 @@ def base_initramfs(machine):
     archive.directory(LAB)
     archive.file("init", read(os.path.join(store.SOURCE, "guest/init")), executable=True)
     with tools.lab_module(machine.kernel) as directory:
-        archive.file("modules/minilab.ko", read(f"{directory}/minilab.ko"))
+        archive.file("modules/minilab.ko", read(f"{directory}/minilab"))
     inserts = ["insmod /modules/minilab.ko"]
     for path, parameters in kernel_modules(machine):
         inside = f"/modules/{kernel.module_name(path)}.ko"

@@ -51,7 +51,8 @@ def bochs_tools():
 
 
 def lab_module(chosen):
-    """A cache entry with minilab.ko for a kernel, stripped."""
+    """A cache entry with minilab.ko for a kernel, stripped. It is called `minilab` there: Kbuild's
+    clean removes every *.ko below the checkout."""
 
     def build(directory):
         if not os.path.exists(chosen.headers):
@@ -59,16 +60,15 @@ def lab_module(chosen):
                 f"the lab's module cannot be built for kernel {chosen.version}: "
                 f"install linux-headers-{chosen.version}"
             )
+        tree = f"{directory}/build"
+        os.mkdir(tree)
         for name in ("minilab.c", "Kbuild"):
-            shutil.copy(os.path.join(store.SOURCE, "guest", name), directory)
-        _run(
-            "minilab.ko",
-            ["make", "-s", "-C", chosen.headers, f"M={directory}", "modules"],
-            directory,
-        )
-        data = kernel.stripped_module(f"{directory}/minilab.ko")
-        with open(f"{directory}/minilab.ko", "wb") as f:
+            shutil.copy(os.path.join(store.SOURCE, "guest", name), tree)
+        _run("minilab.ko", ["make", "-s", "-C", chosen.headers, f"M={tree}", "modules"], tree)
+        data = kernel.stripped_module(f"{tree}/minilab.ko")
+        with open(f"{directory}/minilab", "wb") as f:
             f.write(data)
+        shutil.rmtree(tree)
 
-    name = store.key(chosen.version, *store.source("guest/minilab.c", "guest/Kbuild"))
-    return store.entry("module", name, build)
+    sources = store.source("guest/minilab.c", "guest/Kbuild", "host/tools.py")
+    return store.entry("module", store.key(chosen.version, *sources), build)
