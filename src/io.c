@@ -605,7 +605,7 @@ static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned i
 }
 
 /* A device in the kernel: 0, or -EOPNOTSUPP. Under vm->srcu. */
-static int mmio_device(struct vcpu *vcpu, gpa_t gpa, int len, void *data, bool write)
+static inline int mmio_device(struct vcpu *vcpu, gpa_t gpa, int len, void *data, bool write)
 {
 	if (vcpu->lapic && lapic_in_range(vcpu, gpa))
 		return write ? lapic_mmio_write(vcpu, gpa, len, data) :
@@ -811,36 +811,36 @@ u64 emu_host_segment_base(struct emu *e, unsigned int seg)
 	return hw_segment_base(to_emulator(e)->vcpu, seg);
 }
 
-static enum emu_mode emulator_mode(struct vcpu *vcpu, struct code_mode code)
+static enum emu_mode emulator_mode(struct vcpu *vcpu)
 {
 	if (!is_protected(vcpu))
 		return EMU_REAL;
 	if (vcpu->rflags & X86_EFLAGS_VM)
 		return EMU_VM86;
-	if (code.l && is_long_mode(vcpu))
+	if (vcpu->code.l && is_long_mode(vcpu))
 		return EMU_LONG;
-	return code.db ? EMU_PROT32 : EMU_PROT16;
+	return vcpu->code.db ? EMU_PROT32 : EMU_PROT16;
 }
 
 /* What the instruction finds. Its registers it takes from vcpu->r. */
 static inline void emulator_load(struct emulator *em)
 {
 	struct vcpu *vcpu = em->vcpu;
-	struct code_mode code = hw_cache_code_state(vcpu);
 	struct emu *e = &em->emu;
 
 	BUILD_BUG_ON((int)EMU_RDI != (int)R_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
+	hw_cache_code_state(vcpu);
 	e->rip = vcpu->r[R_RIP];
 	e->rflags = vcpu->rflags;
-	e->mode = emulator_mode(vcpu, code);
+	e->mode = emulator_mode(vcpu);
 	e->long_mode = is_long_mode(vcpu);
-	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : code.cpl;
+	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : vcpu->code.cpl;
 	e->batch = e->rflags & X86_EFLAGS_TF ? 1 : EMU_BATCH;
 	tlb_clear(em);
 }
 
 /* Takes over what the instruction has changed. It ends an interrupt shadow; TF traps after it. */
-static void emulator_commit(struct emulator *em)
+static __always_inline void emulator_commit(struct emulator *em)
 {
 	struct vcpu *vcpu = em->vcpu;
 	struct emu *e = &em->emu;

@@ -177,7 +177,7 @@ enum request {
 	REQ_EVENT,		/* look for something to inject */
 	REQ_TRIPLE_FAULT,
 	REQ_MMU_RELOAD,		/* the root is gone */
-	REQ_VM_BUGGED,
+	REQ_NOT_RUNNABLE,	/* stays while the CPU can't run the guest's mode */
 	REQ_UNHALT,		/* woken by something that isn't an interrupt */
 };
 
@@ -223,6 +223,8 @@ struct vcpu {
 	u64 cr2, cr8, efer, xcr0, xss;	/* cr8: without a local APIC in the kernel */
 	u64 dr[4], dr6, dr7;
 	u64 apic_base;
+	/* set by hw_cache_code_state(), for its caller; without meaning outside of protected mode */
+	struct { bool db, l; u8 cpl; } code;
 
 	/* events */
 	struct exception exception;
@@ -326,11 +328,8 @@ void hw_set_segment(struct vcpu *vcpu, const struct minivmm_segment *s, enum seg
 u64 hw_segment_base(struct vcpu *vcpu, enum seg seg);
 int hw_cpl(struct vcpu *vcpu);
 void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l);
-/*
- * What an instruction depends on, in one go: caches RSP, RIP and RFLAGS, and returns the above, which
- * mean nothing outside of protected mode.
- */
-struct code_mode { bool db, l; u8 cpl; } hw_cache_code_state(struct vcpu *vcpu);
+/* What an instruction depends on, in one go: caches RSP, RIP, RFLAGS and CR3, and sets vcpu->code. */
+void hw_cache_code_state(struct vcpu *vcpu);
 void hw_get_dt(struct vcpu *vcpu, struct minivmm_dtable *idt, struct minivmm_dtable *gdt);
 void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct minivmm_dtable *gdt);
 void hw_set_cr0(struct vcpu *vcpu, u64 cr0);	/* values already checked by the caller */

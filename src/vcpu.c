@@ -275,9 +275,21 @@ static int vcpu_block(struct vcpu *vcpu)
 	return 1;
 }
 
+static int not_runnable(struct vcpu *vcpu)
+{
+	u64 flags = 0;	/* no instruction bytes */
+
+	vcpu_fail(vcpu, "the guest is in %s (cr0 %#llx, rip %#llx): this CPU has no unrestricted guest, and that mode isn't emulated",
+		  is_protected(vcpu) ? "protected mode without paging" : "real mode",
+		  vcpu_cr0(vcpu), reg_read(vcpu, R_RIP));
+	return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, 1, &flags);
+}
+
 /* Requests that may sleep. 1 = enter. */
 static int handle_requests(struct vcpu *vcpu)
 {
+	if (test_bit(REQ_NOT_RUNNABLE, &vcpu->requests))
+		return not_runnable(vcpu);
 	if (vcpu_take_request(vcpu, REQ_TRIPLE_FAULT)) {
 		vcpu_triple_fault(vcpu);
 		return 0;

@@ -75,7 +75,7 @@ static const struct opcode map_1byte[256] = {
 	[0x50 ... 0x5f] = OTHER(0, D64),
 	[0x60 ... 0x61] = OTHER(0, NO64),
 	[0x62] = ESCAPE(MODRM | MEM | NO64),		/* EVEX, BOUND */
-	[0x63] = { OP_MOVSX, K_G, K_ED, 0, MODRM },	/* ARPL outside of 64-bit code */
+	[0x63] = { OP_ODD, K_G, K_ED, 0, MODRM },	/* MOVSXD, ARPL */
 	[0x64 ... 0x67] = PREFIX,
 	[0x68] = OTHER(I_Z, D64),
 	[0x69] = OTHER(I_Z, MODRM),
@@ -104,7 +104,7 @@ static const struct opcode map_1byte[256] = {
 	[0x8e] = OTHER(0, MODRM),
 	[0x8f] = { G1A, K_NONE, K_NONE, 0, MODRM | GROUP | D64 },
 
-	[0x90] = { OP_NOP, K_NONE, K_NONE, 0, 0 },	/* XCHG r8,rAX with REX.B: resolve() */
+	[0x90] = { OP_ODD, K_Z, K_A, 0, 0 },		/* NOP, XCHG */
 	[0x91 ... 0x97] = { OP_XCHG, K_Z, K_A, 0, 0 },
 	[0x9a] = OTHER(I_AP, NO64),
 	[0x9c ... 0x9d] = OTHER(0, D64),
@@ -224,7 +224,7 @@ static const struct opcode map_0f[256] = {
 	[0xc0] = { OP_XADD, K_E, K_G, 0, MODRM | BYTE },
 	[0xc1] = { OP_XADD, K_E, K_G, 0, MODRM },
 	[0xc2] = OTHER(I_B, MODRM),
-	[0xc3] = { OP_MOV, K_E, K_G, 0, MODRM | MEM },	/* MOVNTI */
+	[0xc3] = { OP_ODD, K_E, K_G, 0, MODRM | MEM },	/* MOVNTI */
 	[0xc4 ... 0xc6] = OTHER(I_B, MODRM),
 	[0xc7] = { G9, K_NONE, K_NONE, 0, MODRM | GROUP },
 	[0xc8 ... 0xcf] = { OP_BSWAP, K_Z, K_NONE, 0, 0 },
@@ -529,21 +529,21 @@ static void resolve_group(struct insn *insn, unsigned int group)
 }
 
 /* What the tables can't say. */
-static void resolve_oddities(struct emu *e)
+static void resolve_odd(struct emu *e)
 {
 	struct insn *insn = &e->insn;
 
-	if (insn->vex)
-		return;
-	if (insn->map == 0 && insn->opcode == 0x63 && e->mode != EMU_LONG)
-		insn->op = OP_OTHER;				/* ARPL */
-	if (insn->map == 0 && insn->opcode == 0x90 && insn->rex & 1) {
-		insn->op = OP_XCHG;
-		insn->dst = K_Z;
-		insn->src = K_A;
+	switch (insn->opcode) {
+	case 0x63:		/* in 64-bit code MOVSXD, else ARPL */
+		insn->op = e->mode == EMU_LONG ? OP_MOVSX : OP_OTHER;
+		break;
+	case 0x90:		/* with REX.B it has a register */
+		insn->op = insn->rex & 1 ? OP_XCHG : OP_NOP;
+		break;
+	case 0xc3:		/* MOVNTI takes no such prefix */
+		insn->op = insn->opsize || insn->rep ? OP_UNDEFINED : OP_MOV;
+		break;
 	}
-	if (insn->map == 1 && insn->opcode == 0xc3 && (insn->opsize || insn->rep))
-		insn->op = OP_UNDEFINED;			/* MOVNTI takes no such prefix */
 }
 
 static void operand_sizes(struct emu *e)
@@ -640,7 +640,8 @@ static enum emu_result decode(struct emu *e)
 	operand_sizes(e);
 	if (insn->flags & MODRM)
 		decode_modrm(e);
-	resolve_oddities(e);
+	if (insn->op == OP_ODD)
+		resolve_odd(e);
 	if (insn->imm_kind)
 		insn->imm = next_number(insn, imm_size(e));
 	finish(e);

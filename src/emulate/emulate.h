@@ -186,6 +186,7 @@ enum emu_op {	/* what execute.c can do, and what no CPU does */
 	OP_OTHER,	/* known to the decoder only */
 	OP_UNDEFINED,
 	OP_PREFIX, OP_ESCAPE,	/* of the decoder's: there is more to come */
+	OP_ODD,			/* likewise: depends on mode or prefixes */
 	OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP,	/* as encoded */
 	OP_TEST, OP_NOT, OP_NEG, OP_INC, OP_DEC,
 	OP_MOV, OP_MOVSX, OP_MOVBE, OP_LEA, OP_XCHG, OP_CMPXCHG, OP_XADD, OP_BSWAP,

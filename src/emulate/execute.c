@@ -126,7 +126,7 @@ static enum emu_result rm_operand(struct emu *e, struct emu_operand *o)
 }
 
 /* A segment register is stored to memory in 2 bytes, to a register in all. */
-static enum emu_result sreg_operand(struct emu *e, struct emu_operand *o)
+static noinline enum emu_result sreg_operand(struct emu *e, struct emu_operand *o)
 {
 	unsigned int seg = (e->insn.modrm >> 3) & 7;
 
@@ -145,14 +145,14 @@ static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
 	const struct insn *insn = &e->insn;
 
 	o->size = insn->op_size;
+	if (kind == K_G)	/* most instructions have one of each */
+		return reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
+	if (kind == K_E)
+		return rm_operand(e, o);
 	switch (kind) {
 	case K_NONE:
 		o->type = T_NONE;
 		break;
-	case K_G:
-		return reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
-	case K_E:
-		return rm_operand(e, o);
 	case K_EB:
 		o->size = 1;
 		return rm_operand(e, o);
@@ -861,6 +861,7 @@ static enum emu_result op_string(struct emu *e)
 		return done(e);
 	/* an interrupt between iterations finds RF set: a breakpoint here has fired already */
 	e->out.rflags |= RFLAGS_RF;
+	e->out.rip = e->rip;
 	return EMU_PART;
 }
 
@@ -950,7 +951,6 @@ enum emu_result emu_execute(struct emu *e)
 
 	e->stop = false;
 	e->out.changed = 0;
-	e->out.rip = e->rip;
 	e->out.rflags = e->rflags;
 	if (!ops[e->insn.op].fn)
 		return EMU_UNHANDLED;

@@ -233,7 +233,8 @@ static __always_inline int descend(struct walk *w, const int levels, struct gues
 	w->slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(table));
 	if (!w->slot)
 		return -EAGAIN;
-	for (w->level = levels; ; w->level--) {
+#pragma GCC unroll 4	/* what depends on the level is a constant in each copy */
+	for (w->level = levels; w->level; w->level--) {
 		r = read_entry(w, levels, table);
 		if (r)
 			return r;
@@ -253,6 +254,7 @@ static __always_inline int descend(struct walk *w, const int levels, struct gues
 		}
 		table = w->entry & GENMASK_ULL(51, 12);
 	}
+	return 0;
 }
 
 static __always_inline int walk(struct vcpu *vcpu, gva_t gva, u32 access, const int levels,

@@ -556,9 +556,6 @@ static int fail_entry(struct vmx_vcpu *vmx, u64 reason)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
 
-	if (!vmx_caps.unrestricted_guest && !(is_protected(vcpu) && is_paging(vcpu)))
-		vcpu_fail(vcpu, "the guest is in real mode or has paging off (cr0 %#llx, rip %#llx): this CPU can't run that (no unrestricted guest), and it isn't emulated",
-			  vcpu_cr0(vcpu), reg_read(vcpu, R_RIP));
 	preempt_disable();
 	vmx_explain_failed_entry(vmx);
 	preempt_enable();

@@ -160,7 +160,7 @@ void hw_cs_db_l(struct vcpu *vcpu, bool *db, bool *l)
 	*l = ar & VMX_AR_L_MASK;
 }
 
-struct code_mode hw_cache_code_state(struct vcpu *vcpu)
+void hw_cache_code_state(struct vcpu *vcpu)
 {
 	u32 cs = cached(to_vmx(vcpu), SEG_CS, SEG_F_AR)->ar;
 	u32 ss = cached(to_vmx(vcpu), SEG_SS, SEG_F_AR)->ar;
@@ -172,10 +172,12 @@ struct code_mode hw_cache_code_state(struct vcpu *vcpu)
 		vcpu->r[R_RIP] = vmcs_readl(GUEST_RIP);
 	if (missing & BIT(R_RFLAGS))
 		vcpu->rflags = vmcs_readl(GUEST_RFLAGS);
-	vcpu->reg_avail |= BIT(R_RSP) | BIT(R_RIP) | BIT(R_RFLAGS);
-	return (struct code_mode){
-		.db = cs & VMX_AR_DB_MASK, .l = cs & VMX_AR_L_MASK, .cpl = AR_DPL_OF(ss),
-	};
+	if (missing & BIT(R_CR3))
+		vcpu->cr3 = vmcs_readl(GUEST_CR3);
+	vcpu->reg_avail |= BIT(R_RSP) | BIT(R_RIP) | BIT(R_RFLAGS) | BIT(R_CR3);
+	vcpu->code.db = cs & VMX_AR_DB_MASK;
+	vcpu->code.l = cs & VMX_AR_L_MASK;
+	vcpu->code.cpl = AR_DPL_OF(ss);
 }
 
 void hw_get_segment(struct vcpu *vcpu, struct minivmm_segment *s, enum seg seg)
@@ -269,6 +271,11 @@ void hw_set_cr0(struct vcpu *vcpu, u64 cr0)
 	vcpu->cr0 = cr0;
 	__set_bit(R_CR0, &vcpu->reg_avail);
 	vmcs_writel(CR0_READ_SHADOW, cr0);
+	/* PE and PG forced on would run the guest in a mode that it isn't in */
+	if (!vmx_caps.unrestricted_guest && (~cr0 & (X86_CR0_PE | X86_CR0_PG)))
+		vcpu_request(vcpu, REQ_NOT_RUNNABLE);
+	else
+		clear_bit(REQ_NOT_RUNNABLE, &vcpu->requests);
 	/* caching is the host's affair: CD in the guest would make it slow, not different */
 	vmcs_writel(GUEST_CR0, (cr0 & ~(X86_CR0_CD | X86_CR0_NW)) | forced_cr0());
 	if (vcpu->efer & EFER_LMA)
