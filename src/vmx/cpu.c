@@ -158,10 +158,45 @@ bool vmx_wait_until_on(void)
 	return true;
 }
 
-void vmcs_access_failed(unsigned long field, bool write)
+static void vmcs_access_failed(unsigned long field, bool write)
 {
 	pr_err_ratelimited("minivmm: VM%s of VMCS field %#lx failed on CPU %d (please report)\n",
 			   write ? "WRITE" : "READ", field, raw_smp_processor_id());
+}
+
+u64 vmcs_read_again(unsigned long field)
+{
+	u64 value;
+
+	do {
+		asm goto("1: vmread %[field], %[value]\n\t"
+			 "jna %l[failed]\n\t"
+			 _ASM_EXTABLE(1b, %l[fault])
+			 : [value] "=r" (value) : [field] "r" (field) : "cc" : failed, fault);
+		return value;
+failed:
+		vmcs_access_failed(field, false);
+		return 0;
+fault:
+		;
+	} while (vmx_wait_until_on());
+	return 0;
+}
+
+void vmcs_write_again(unsigned long field, u64 value)
+{
+	do {
+		asm goto("1: vmwrite %[value], %[field]\n\t"
+			 "jna %l[failed]\n\t"
+			 _ASM_EXTABLE(1b, %l[fault])
+			 : : [field] "r" (field), [value] "rm" (value) : "cc" : failed, fault);
+		return;
+failed:
+		vmcs_access_failed(field, true);
+		return;
+fault:
+		;
+	} while (vmx_wait_until_on());
 }
 
 /* ---- VMXON, VMXOFF --------------------------------------------------------------------------- */

@@ -409,7 +409,7 @@ static int handle_pause(struct vmx_vcpu *vmx)
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* MMIO where the CPU itself was reading or pushing to deliver an event: nothing can emulate that. */
-static int delivery_to_mmio(struct vmx_vcpu *vmx, gpa_t gpa)
+static noinline int delivery_to_mmio(struct vmx_vcpu *vmx, gpa_t gpa)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
 	u64 data[] = { vmx->vectoring, vmx->exit_reason, vmx_exit_qual(vmx), gpa };
@@ -552,7 +552,7 @@ const char *hw_exit_name(unsigned int reason)
 	return reason < ARRAY_SIZE(exits) ? exits[reason].name : NULL;
 }
 
-static int fail_entry(struct vmx_vcpu *vmx, u64 reason)
+static noinline int fail_entry(struct vmx_vcpu *vmx, u64 reason)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
 
@@ -566,7 +566,7 @@ static int fail_entry(struct vmx_vcpu *vmx, u64 reason)
 	return 0;
 }
 
-static int unexpected_exit(struct vmx_vcpu *vmx)
+static noinline int unexpected_exit(struct vmx_vcpu *vmx)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
 	u64 data[] = { vmx->exit_reason, vcpu->cpu };

@@ -98,7 +98,7 @@ enum seg_field { SEG_F_SEL, SEG_F_BASE, SEG_F_LIMIT, SEG_F_AR };
 #define SEG_BIT(seg, field)	BIT((seg) * 4 + (field))
 
 /* The VMCS's encodings count segments in steps of 2, in the order of enum seg. */
-static u64 read_segment_field(enum seg seg, enum seg_field field)
+static __always_inline u64 read_segment_field(enum seg seg, enum seg_field field)
 {
 	switch (field) {
 	case SEG_F_SEL:
@@ -112,7 +112,8 @@ static u64 read_segment_field(enum seg seg, enum seg_field field)
 	}
 }
 
-static struct vmx_segment *cached(struct vmx_vcpu *vmx, enum seg seg, enum seg_field field)
+static __always_inline struct vmx_segment *cached(struct vmx_vcpu *vmx, enum seg seg,
+						  enum seg_field field)
 {
 	struct vmx_segment *s = &vmx->seg[seg];
 	u64 value;

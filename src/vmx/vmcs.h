@@ -20,8 +20,13 @@ enum vmcs_width { VMCS_16 = 0, VMCS_64 = 1, VMCS_32 = 2, VMCS_NATURAL = 3 };
 
 #define vmcs_field_width(field)	(((field) >> 13) & 3)
 
-/* Cold: a field that this CPU hasn't, or no VMCS is current: a bug of ours. Logs, throttled. */
-void vmcs_access_failed(unsigned long field, bool write);
+/*
+ * Cold: the same again, for what the inline ones leave open. A field that this CPU hasn't, or no
+ * VMCS being current, is a bug of ours, which is logged, throttled; where VMX is off they wait. They
+ * aren't inline so that nothing is kept for them in a register of the caller's.
+ */
+u64 vmcs_read_again(unsigned long field);
+void vmcs_write_again(unsigned long field, u64 value);
 /* Cold. True: try again. Sleeps if the context allows. */
 bool vmx_wait_until_on(void);
 
@@ -29,35 +34,24 @@ static __always_inline u64 __vmcs_read(unsigned long field)
 {
 	u64 value;
 
-again:
 	asm goto("1: vmread %[field], %[value]\n\t"
-		 "jna %l[failed]\n\t"
-		 _ASM_EXTABLE(1b, %l[fault])
-		 : [value] "=r" (value) : [field] "r" (field) : "cc" : failed, fault);
+		 "jna %l[again]\n\t"
+		 _ASM_EXTABLE(1b, %l[again])
+		 : [value] "=r" (value) : [field] "r" (field) : "cc" : again);
 	return value;
-failed:
-	vmcs_access_failed(field, false);
-	return 0;
-fault:
-	if (vmx_wait_until_on())
-		goto again;
-	return 0;
+again:
+	return vmcs_read_again(field);
 }
 
 static __always_inline void __vmcs_write(unsigned long field, u64 value)
 {
-again:
 	asm goto("1: vmwrite %[value], %[field]\n\t"
-		 "jna %l[failed]\n\t"
-		 _ASM_EXTABLE(1b, %l[fault])
-		 : : [field] "r" (field), [value] "rm" (value) : "cc" : failed, fault);
+		 "jna %l[again]\n\t"
+		 _ASM_EXTABLE(1b, %l[again])
+		 : : [field] "r" (field), [value] "rm" (value) : "cc" : again);
 	return;
-failed:
-	vmcs_access_failed(field, true);
-	return;
-fault:
-	if (vmx_wait_until_on())
-		goto again;
+again:
+	vmcs_write_again(field, value);
 }
 
 #define VMCS_ACCESSORS(suffix, type, width)						\
