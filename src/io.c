@@ -79,7 +79,7 @@ static bool bus_has(struct vm *vm, enum io_bus_id id, u64 addr, int len)
 }
 
 /* Under vm->srcu: 0, or -EOPNOTSUPP if the access is userspace's. */
-static int bus_access(struct vcpu *vcpu, enum io_bus_id id, u64 addr, int len, void *data,
+static inline int bus_access(struct vcpu *vcpu, enum io_bus_id id, u64 addr, int len, void *data,
 		      bool write)
 {
 	struct io_bus *bus = srcu_dereference(vcpu->vm->bus[id], &vcpu->vm->srcu);

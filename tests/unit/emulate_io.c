@@ -113,9 +113,10 @@ u64 hw_segment_base(struct vcpu *vcpu, enum seg seg) { return 0; }
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags) { vcpu->rflags = rflags; }
 void hw_clear_interrupt_shadow(struct vcpu *vcpu) { t.shadow_cleared++; }
 
-struct code_mode hw_cache_code_state(struct vcpu *vcpu)
+void hw_cache_code_state(struct vcpu *vcpu)
 {
-	return (struct code_mode){ .l = t.mode == LONG, .cpl = t.cpl };
+	vcpu->code.l = t.mode == LONG;
+	vcpu->code.cpl = t.cpl;
 }
 
 void hw_get_segment(struct vcpu *vcpu, struct minivmm_segment *s, enum seg seg)

@@ -9,6 +9,8 @@
 #define likely(x)		(x)
 #define unlikely(x)		(x)
 #define noinline
+#undef __always_inline
+#define __always_inline inline
 #define struct_size(p, member, n) (sizeof(*(p)) + sizeof(*(p)->member) * (n))
 #define for_each_set_bit(bit, map, size)			\
 	for ((bit) = 0; (bit) < (int)(size); (bit)++)		\
