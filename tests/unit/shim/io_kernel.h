@@ -6,8 +6,6 @@
 #include "kernel.h"
 
 #define PAGE_MASK		(~(PAGE_SIZE - 1))
-#define likely(x)		(x)
-#define unlikely(x)		(x)
 #define noinline
 #undef __always_inline
 #define __always_inline inline

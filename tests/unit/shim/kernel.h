@@ -58,6 +58,9 @@ typedef unsigned int gfp_t;
 #define min(a, b)	min_t(__typeof__(a), a, b)
 #define max(a, b)	max_t(__typeof__(a), a, b)
 
+#define likely(x)	(x)
+#define unlikely(x)	(x)
+
 #define READ_ONCE(x)	(*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 #define smp_mb()	__atomic_thread_fence(__ATOMIC_SEQ_CST)
