@@ -76,9 +76,10 @@ static void usage(int code)
 {
 	fprintf(code ? stderr : stdout,
 		"Usage: bench [--dev PATH] [--mmu MODE] [--lives N] [--unload MODULE] [ROW]…\n"
-		"Prints what operations cost, in ticks of the TSC; of all rows, or those that match.\n"
+		"Prints what operations cost, in ticks of the TSC: all rows, or those that match.\n"
 		"  --lives N         virtual machines made and destroyed one after the other (%u)\n"
-		"  --unload MODULE   counts N lives up to a finished unloading of the module, and nothing else\n",
+		"  --unload MODULE   counts N lives up to a finished unloading of the module, and\n"
+		"                    nothing else\n",
 		lives);
 	exit(code);
 }

@@ -5,7 +5,10 @@
 
 #include "vm.h"
 
-/* Of the batches' averages the best: what the operation costs when the host's clock doesn't interrupt. */
+/*
+ * Of the batches' averages the best: what the operation costs when the host's clock doesn't
+ * interrupt.
+ */
 struct measurement {
 	u64 best, start;
 	int batch;

@@ -16,7 +16,7 @@ GUEST64(port_write, 1: out %al, $0x10; jmp 1b)
 GUEST64(port_read, 1: in $0x10, %al; jmp 1b)
 GUEST64(mmio_write, mov $MMIO, %ebx; 1: mov %eax, (%rbx); jmp 1b)
 GUEST64(mmio_read, mov $MMIO, %ebx; 1: mov (%rbx), %eax; jmp 1b)
-GUEST64(halt, 1: hlt; jmp 1b)
+GUEST64(hlt, 1: hlt; jmp 1b)
 GUEST64(rep_outsb,
 	mov $0x10, %edx;
 	1: mov $DATA, %esi;
@@ -44,11 +44,14 @@ static void measure_exit(const char *name, struct vcpu *v, u32 reason)
 	row(name, average(&m, N));
 }
 
-static void port_writes(void) { measure_exit("port_write", BOOT(LONG64, port_write), MINIVMM_EXIT_IO); }
-static void port_reads(void) { measure_exit("port_read", BOOT(LONG64, port_read), MINIVMM_EXIT_IO); }
-static void mmio_writes(void) { measure_exit("mmio_write", BOOT(LONG64, mmio_write), MINIVMM_EXIT_MMIO); }
-static void mmio_reads(void) { measure_exit("mmio_read", BOOT(LONG64, mmio_read), MINIVMM_EXIT_MMIO); }
-static void halts(void) { measure_exit("hlt", BOOT(LONG64, halt), MINIVMM_EXIT_HLT); }
+#define EXIT_BENCH(name, reason) \
+	static void name##s(void) { measure_exit(#name, BOOT(LONG64, name), reason); }
+
+EXIT_BENCH(port_write, MINIVMM_EXIT_IO)
+EXIT_BENCH(port_read, MINIVMM_EXIT_IO)
+EXIT_BENCH(mmio_write, MINIVMM_EXIT_MMIO)
+EXIT_BENCH(mmio_read, MINIVMM_EXIT_MMIO)
+EXIT_BENCH(hlt, MINIVMM_EXIT_HLT)
 
 /* 4 KiB by one REP, whatever number of exits the hypervisor makes of it. */
 static void measure_string(const char *name, struct vcpu *v)
@@ -68,7 +71,7 @@ static void ins(void) { measure_string("rep_insb_4k", BOOT(LONG64, rep_insb)); }
 
 static void immediate(void)
 {
-	struct vcpu *v = BOOT(LONG64, halt);
+	struct vcpu *v = BOOT(LONG64, hlt);
 	struct measurement m;
 
 	RUN_TO(v, MINIVMM_EXIT_HLT);
@@ -81,7 +84,7 @@ static void immediate(void)
 
 static void get_and_set_regs(void)
 {
-	struct vcpu *v = BOOT(LONG64, halt);
+	struct vcpu *v = BOOT(LONG64, hlt);
 	struct minivmm_regs r;
 	struct minivmm_sregs s;
 	struct measurement m;
@@ -101,7 +104,7 @@ static void get_and_set_regs(void)
 	row("get_and_set_sregs", average(&m, N));
 }
 
-/* ---- a client's interrupt ---------------------------------------------------------------------- */
+/* ---- a client's interrupt -------------------------------------------------------------------- */
 
 GUEST64(halt_enabled, sti; 1: hlt; jmp 1b)
 GUEST64(on_interrupt, iretq)
@@ -110,13 +113,11 @@ GUEST64(on_interrupt, iretq)
 static void interrupt(void)
 {
 	struct vcpu *v = BOOT(LONG64, halt_enabled);
-	u64 *gate = (u64 *)(v->vm->mem + IDT + 16 * 0x30);
 	struct minivmm_interrupt irq = { .irq = 0x30 };
 	struct measurement m;
 
 	LOAD(v->vm, DATA, on_interrupt);
-	gate[0] = (DATA & 0xffff) | SEL_CODE64 << 16 | 0x8e00ull << 32 | (DATA & 0xffff0000ull) << 32;
-	gate[1] = 0;
+	vm_set_gate(v->vm, 0x30, DATA);
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	for_batches(m)
 		for (int i = 0; i < N; i++) {
@@ -127,7 +128,7 @@ static void interrupt(void)
 	row("interrupt", average(&m, N));
 }
 
-/* ---- kicks ------------------------------------------------------------------------------------ */
+/* ---- kicks ----------------------------------------------------------------------------------- */
 
 static struct {
 	struct vcpu *vcpu;
@@ -149,8 +150,8 @@ static void *halted_thread(void *arg)
 }
 
 /*
- * A vCPU halted in the kernel, with its local APIC there, is called out by a signal: from the call to
- * the return of RUN in the other thread.
+ * A vCPU halted in the kernel, with its local APIC there, is called out by a signal: from the call
+ * to the return of RUN in the other thread.
  */
 static void signal_kick(void)
 {
@@ -159,7 +160,7 @@ static void signal_kick(void)
 	u64 best = ~0ull;
 
 	CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_IRQCHIP, 0));
-	kick.vcpu = BOOT_IN(vm, LONG64, halt);
+	kick.vcpu = BOOT_IN(vm, LONG64, hlt);
 	catch_signal(SIGUSR1);
 	pthread_create(&thread, NULL, halted_thread, NULL);
 	for (int i = 0; i < BATCHES; i++) {
@@ -186,7 +187,7 @@ const struct bench exit_benches[] = {
 	{ "rep_insb_4k", ins },
 	{ "mmio_write", mmio_writes },
 	{ "mmio_read", mmio_reads },
-	{ "hlt", halts },
+	{ "hlt", hlts },
 	{ "interrupt", interrupt },
 	{ "run_immediate_exit", immediate },
 	{ "get_and_set_regs", get_and_set_regs },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a virtual machine's whole life costs: working and, with _waiting, how much of it nothing ran.
- * While the CPU is halted the lab's TSC counts virtual time, which depends on the lab's speed setting.
+ * What a virtual machine's whole life costs: working and, with _waiting, how much of it nothing
+ * ran. While the CPU is halted the lab's TSC counts virtual time, which depends on the lab's speed
+ * setting.
  */
 #include <stdio.h>
 #include <sys/mman.h>

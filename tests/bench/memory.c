@@ -9,8 +9,8 @@
 #define SIZE	(8 * MiB)
 
 /*
- * Touches RCX pages, RDX apart, from RSI on; the ticks that took come back in RAX. The first one isn't
- * counted: it makes the tables.
+ * Touches RCX pages, RDX apart, from RSI on; the ticks that took come back in RAX. The first one
+ * isn't counted: it makes the tables.
  */
 GUEST64(touch,
 	movl $0, (%rsi);

@@ -9,7 +9,8 @@
 GUEST_TEST(cr0_reads_what_was_written)
 {
 	u64 cr0 = read_cr0();
-	static const u64 bits[] = { CR0_MP, CR0_EM, CR0_TS, CR0_NE, CR0_WP, CR0_AM, CR0_CD, CR0_CD | CR0_NW };
+	static const u64 bits[] = { CR0_MP, CR0_EM, CR0_TS, CR0_NE, CR0_WP, CR0_AM, CR0_CD,
+				    CR0_CD | CR0_NW };
 
 	for (u32 i = 0; i < ARRAY_SIZE(bits); i++) {
 		context("CR0 bits %lx", bits[i]);
@@ -33,7 +34,8 @@ GUEST_TEST(cr0_refused)
 {
 	u64 cr0 = read_cr0();
 	static const struct { u64 set, clear; } bad[] = {
-		{ 1ul << 32, 0 }, { 1ul << 63, 0 }, { CR0_NW, CR0_CD }, { 0, CR0_PE }, { 0, CR0_PG },
+		{ 1ul << 32, 0 }, { 1ul << 63, 0 }, { CR0_NW, CR0_CD }, { 0, CR0_PE },
+		{ 0, CR0_PG },
 	};
 
 	/* Paging can't be turned off in 64-bit mode. */
@@ -266,14 +268,15 @@ static void user_rdtsc_off(void)
 
 GUEST_TEST(rdtsc_goes_forward)
 {
-	u64 last = rdtsc();
+	u64 first = rdtsc(), last = first;
 
 	for (int i = 0; i < 1000; i++) {
 		u64 now = rdtsc();
 
-		CHECK(now > last);
+		CHECK(now >= last);
 		last = now;
 	}
+	CHECK(last > first);
 	user_call(user_rdtsc);
 	write_cr4(read_cr4() | CR4_TSD);
 	user_call(user_rdtsc_off);
@@ -294,7 +297,7 @@ GUEST_TEST(rdtscp)
 	CHECK_EQ(rdmsr(MSR_TSC_AUX), 0x1234567);
 }
 
-/* ---- caches and translations ------------------------------------------------------------------ */
+/* ---- caches and translations ----------------------------------------------------------------- */
 
 GUEST_TEST(invlpg_forgets_a_translation)
 {
@@ -429,7 +432,7 @@ GUEST_TEST(general_detect)
 	CHECK_EQ(READ_DR(7), 0x400);
 }
 
-/* ---- instructions that this virtual CPU hasn't ------------------------------------------------ */
+/* ---- instructions that this virtual CPU hasn't ----------------------------------------------- */
 
 GUEST_TEST(vmx_instructions)
 {
@@ -448,7 +451,9 @@ GUEST_TEST(vmx_instructions)
 	CHECK_TRAP(CATCH("invvpid %0, %%rax", : : "m"(operand) : "rax"), UD, 0);
 }
 
-/* KVM answers hypercalls: to one that it doesn't know with -1000. Without any, VMCALL is undefined. */
+/*
+ * KVM answers hypercalls: to one that it doesn't know with -1000. Without any, VMCALL is undefined.
+ */
 GUEST_TEST(vmcall)
 {
 	long ret = 0x7777;
@@ -464,7 +469,10 @@ GUEST_TEST(monitor_and_mwait)
 {
 	if (cpuid(1, 0).c >> 3 & 1)
 		skip("MONITOR is offered");
-	/* KVM makes them do nothing, the CPU says they aren't there: both are fine, another trap isn't. */
+	/*
+	 * KVM makes them do nothing, the CPU says they aren't there: both are fine, another trap
+	 * isn't.
+	 */
 	CATCH("mov %0, %%rax; xor %%ecx, %%ecx; xor %%edx, %%edx; monitor", : : "r"(&last_trap)
 	      : "rax", "rcx", "rdx");
 	CHECK(last_trap.vector == NO_TRAP || last_trap.vector == UD);

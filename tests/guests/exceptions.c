@@ -13,7 +13,8 @@ GUEST_TEST(divide_error)
 {
 	u64 at;
 
-	CHECK_TRAP(CATCH("lea 1f(%%rip), %0; xor %%edx, %%edx; xor %%ecx, %%ecx; mov $1, %%eax\n1: div %%ecx",
+	CHECK_TRAP(CATCH("lea 1f(%%rip), %0; xor %%edx, %%edx; xor %%ecx, %%ecx; mov $1, %%eax\n"
+			 "1: div %%ecx",
 			 : "=r"(at) : : "rax", "rcx", "rdx"), DE, 0);
 	CHECK_EQ(here(), at);
 }
@@ -77,7 +78,8 @@ GUEST_TEST(simd_error)
 {
 	static const u32 unmasked = 0x1d80, masked = 0x1f80, one[4] = { 0x3f800000 };
 
-	asm volatile("ldmxcsr %0; movups %1, %%xmm0; xorps %%xmm1, %%xmm1" : : "m"(unmasked), "m"(one));
+	asm volatile("ldmxcsr %0; movups %1, %%xmm0; xorps %%xmm1, %%xmm1"
+		     : : "m"(unmasked), "m"(one));
 	CHECK_TRAP(CATCH("divss %%xmm1, %%xmm0", : :), XM, 0);
 	asm volatile("ldmxcsr %0" : : "m"(masked));
 }
@@ -122,7 +124,8 @@ GUEST_TEST(general_protection)
 	CHECK_TRAP(CATCH("mov %w0, %%ss", : : "r"(SEL_CODE64)), GP, SEL_CODE64);
 	/* A null selector is good for data. */
 	CHECK_NO_TRAP(CATCH("mov %w0, %%es", : : "r"(0)));
-	CHECK_TRAP(CATCH("lea 1f(%%rip), %0; 1: mov (%1), %%eax", : "=&r"(at) : "r"(NON_CANONICAL) : "rax"),
+	CHECK_TRAP(CATCH("lea 1f(%%rip), %0; 1: mov (%1), %%eax",
+			 : "=&r"(at) : "r"(NON_CANONICAL) : "rax"),
 		   GP, 0);
 	CHECK_EQ(here(), at);
 }
@@ -166,7 +169,8 @@ GUEST_TEST(watchpoint)
 
 	asm volatile("mov %0, %%dr6" : : "r"(0xffff0ff0ul));
 	asm volatile("mov %0, %%dr0; mov %1, %%dr7" : : "r"(&watched), "r"(0xd0402ul));
-	CHECK_TRAP(CATCH("lea 1f(%%rip), %0; movl $1, %1; 1: nop", : "=r"(at), "=m"(watched)), DB, 0);
+	CHECK_TRAP(CATCH("lea 1f(%%rip), %0; movl $1, %1; 1: nop", : "=r"(at), "=m"(watched)),
+		   DB, 0);
 	asm volatile("mov %0, %%dr7" : : "r"(0x400ul));
 	CHECK_EQ(here(), at);
 	CHECK_EQ(last_trap.dr6 & 0xf, 1);
@@ -186,7 +190,9 @@ GUEST_TEST(code_breakpoint)
 
 /* ---- delivery -------------------------------------------------------------------------------- */
 
-/* Onto a stack that nobody has touched yet: the hypervisor has to map it in the middle of delivery. */
+/*
+ * Onto a stack that nobody has touched yet: the hypervisor has to map it in the middle of delivery.
+ */
 GUEST_TEST(delivery_onto_an_untouched_stack)
 {
 	tss.ist[0] = (u64)ist_stack + sizeof(ist_stack);
@@ -216,7 +222,8 @@ GUEST_TEST(interrupt_stack_table)
 static void divide_in_handler(struct frame *f)
 {
 	(void)f;
-	CHECK_TRAP(CATCH("xor %%edx, %%edx; xor %%ecx, %%ecx; div %%ecx", : : : "rax", "rcx", "rdx"), DE, 0);
+	CHECK_TRAP(CATCH("xor %%edx, %%edx; xor %%ecx, %%ecx; div %%ecx",
+			 : : : "rax", "rcx", "rdx"), DE, 0);
 }
 
 GUEST_TEST(exception_in_a_handler)

@@ -96,7 +96,9 @@ GUEST_TEST(ids)
 {
 	u64 value;
 
-	/* Microcode, platform, features: an operating system reads them at boot and must not fall. */
+	/*
+	 * Microcode, platform, features: an operating system reads them at boot and must not fall.
+	 */
 	CHECK_NO_TRAP(try_rdmsr(0x8b, &value));
 	CHECK_NO_TRAP(try_rdmsr(0x17, &value));
 	CHECK_NO_TRAP(try_rdmsr(0x1a0, &value));
@@ -189,8 +191,8 @@ static u64 user_cs, user_ss, kernel_cs;
 
 static void user_syscall(void)
 {
-	CHECK_NO_TRAP(CATCH("pushfq; orq $1, (%%rsp); popfq; syscall", : "=b"(kernel_cs) : : "rax", "rcx",
-			    "r11", "memory"));
+	CHECK_NO_TRAP(CATCH("pushfq; orq $1, (%%rsp); popfq; syscall",
+			    : "=b"(kernel_cs) : : "rax", "rcx", "r11", "memory"));
 	asm volatile("mov %%cs, %0; mov %%ss, %1" : "=r"(user_cs), "=r"(user_ss));
 }
 
@@ -254,7 +256,10 @@ GUEST_TEST(sysenter_and_sysexit)
 	CHECK_KEEPS(MSR_SYSENTER_CS, SEL_CODE64);
 	CHECK_KEEPS(MSR_SYSENTER_ESP, (u64)new_page() + PAGE);
 	CHECK_KEEPS(MSR_SYSENTER_EIP, (u64)sysenter_target);
-	/* SYSEXIT to 64 bits takes CS and SS 32 and 40 above: 0x28 and 0x30, where user data should be. */
+	/*
+	 * SYSEXIT to 64 bits takes CS and SS 32 and 40 above: 0x28 and 0x30, where user data should
+	 * be.
+	 */
 	gdt[0x30 / 8] = 0x00cff3000000ffff;
 	user_call(user_sysenter);
 	CHECK_EQ(sysenter_cs, SEL_CODE64);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The architecture's paging rules, seen from a 4-level guest: which access is allowed, which bits it
- * sets, and the error code and address of each fault. Both of the hypervisor's MMUs run this.
+ * The architecture's paging rules, seen from a 4-level guest: which access is allowed, which bits
+ * it sets, and the error code and address of each fault. Both of the hypervisor's MMUs run this.
  */
 #include "rights.h"
 
@@ -32,7 +32,8 @@ static void do_write(void *p)
 /* A fetch that faults does so with the caller's return address on the stack. */
 static void do_fetch(void *p)
 {
-	CATCH("push %%rbp; mov %%rsp, %%rbp; movq $78f, recover; call *%0; 78: mov %%rbp, %%rsp; pop %%rbp",
+	CATCH("push %%rbp; mov %%rsp, %%rbp; movq $78f, recover; call *%0; "
+	      "78: mov %%rbp, %%rsp; pop %%rbp",
 	      : : "D"(p) : "memory");
 }
 
@@ -74,7 +75,8 @@ static void set_mode(const struct setup *s)
 	write_cr0((read_cr0() & ~CR0_WP) | (s->wp ? CR0_WP : 0));
 	if (has_nx())
 		wrmsr(MSR_EFER, efer | (s->nxe ? EFER_NX : 0));
-	write_cr4((read_cr4() & ~(CR4_SMEP | CR4_SMAP)) | (s->smep ? CR4_SMEP : 0) | (s->smap ? CR4_SMAP : 0));
+	write_cr4((read_cr4() & ~(CR4_SMEP | CR4_SMAP)) |
+		  (s->smep ? CR4_SMEP : 0) | (s->smap ? CR4_SMAP : 0));
 }
 
 static void reset_mode(void)
@@ -83,7 +85,10 @@ static void reset_mode(void)
 	write_cr0(read_cr0() | CR0_WP);
 }
 
-/* The whole of this guest but the tests' page becomes the supervisor's, so that SMEP and SMAP can be on. */
+/*
+ * The whole of this guest but the tests' page becomes the supervisor's, so that SMEP and SMAP can
+ * be on.
+ */
 static void hide_from_user(bool hide)
 {
 	u64 *pdpt = (u64 *)(root_table()[0] & 0x000ffffffffff000ul);
@@ -111,8 +116,8 @@ static void check_access(const struct setup *s, u64 *pte, int level)
 	if (s->ac)
 		asm volatile("clac");
 	reset_mode();
-	context("level %d, leaf %lx, %s by %s, wp %d, nxe %d, smep %d, smap %d, ac %d", level, s->flags,
-		s->kind == WRITE ? "write" : s->kind == FETCH ? "fetch" : "read", s->user ? "user" : "kernel",
+	context("level %d, leaf %lx, %s by %s, wp %d, nxe %d, smep %d, smap %d, ac %d", level,
+		s->flags, kind_name(s->kind), s->user ? "user" : "kernel",
 		s->wp, s->nxe, s->smep, s->smap, s->ac);
 	if (want == NO_FAULT) {
 		CHECK_NO_TRAP(&last_trap);
@@ -200,7 +205,7 @@ GUEST_TEST(rights_with_smap)
 	hide_from_user(false);
 }
 
-/* ---- rights from several levels ---------------------------------------------------------------- */
+/* ---- rights from several levels -------------------------------------------------------------- */
 
 /* Each level takes away: a right is there only if all four give it. */
 GUEST_TEST(rights_of_all_levels_count)
@@ -267,7 +272,9 @@ GUEST_TEST(accessed_bits_of_all_levels)
 	CHECK(!(*e[2] & PTE_D));
 }
 
-/* A write that may not be done leaves D alone, and comes back as an error that a kernel can solve. */
+/*
+ * A write that may not be done leaves D alone, and comes back as an error that a kernel can solve.
+ */
 GUEST_TEST(dirty_bit_after_a_refused_write)
 {
 	u64 *pte;
@@ -286,7 +293,7 @@ GUEST_TEST(dirty_bit_after_a_refused_write)
 	CHECK_EQ(*pte, (u64)page | PTE_P | PTE_W | PTE_A | PTE_D);
 }
 
-/* ---- reserved bits ---------------------------------------------------------------------------- */
+/* ---- reserved bits --------------------------------------------------------------------------- */
 
 GUEST_TEST(reserved_bits)
 {
@@ -367,7 +374,7 @@ GUEST_TEST(nx_becomes_reserved)
 	CHECK_TRAP(&last_trap, PF, PFERR_P | PFERR_RSVD);
 }
 
-/* ---- page sizes ------------------------------------------------------------------------------- */
+/* ---- page sizes ------------------------------------------------------------------------------ */
 
 GUEST_TEST(pages_of_2m)
 {
@@ -415,7 +422,7 @@ GUEST_TEST(large_page_is_split)
 	CHECK_EQ(p[512], 1);
 }
 
-/* ---- what is cached --------------------------------------------------------------------------- */
+/* ---- what is cached -------------------------------------------------------------------------- */
 
 GUEST_TEST(cr3_reload_forgets)
 {

@@ -187,7 +187,8 @@ static void prepare_visit(const struct paging *p, const struct setup *s)
 {
 	visit.cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_PG | (s->wp ? CR0_WP : 0);
 	visit.cr3 = (u64)p->root;
-	visit.cr4 = (p->pae ? CR4_PAE : CR4_PSE) | (s->smep ? CR4_SMEP : 0) | (s->smap ? CR4_SMAP : 0);
+	visit.cr4 = (p->pae ? CR4_PAE : CR4_PSE) |
+		    (s->smep ? CR4_SMEP : 0) | (s->smap ? CR4_SMAP : 0);
 	visit.nxe = s->nxe;
 	visit.kind = s->kind;
 	visit.user = s->user;
@@ -205,7 +206,7 @@ static void check_access(const struct paging *p, const struct setup *s)
 	prepare_visit(p, s);
 	go();
 	context("%s, leaf %lx, %s by %s, wp %d, nxe %d, smep %d, smap %d", p->name, s->flags,
-		s->kind == WRITE ? "write" : s->kind == FETCH ? "fetch" : "read", s->user ? "user" : "kernel",
+		kind_name(s->kind), s->user ? "user" : "kernel",
 		s->wp, s->nxe, s->smep, s->smap);
 	if (want == NO_FAULT) {
 		CHECK_EQ(visit.vector, 0xffffffff);
@@ -274,7 +275,8 @@ GUEST_TEST(rights_with_smep)
 {
 	if (!has_7b(7))
 		skip("no SMEP in this CPU");
-	check_all(&(struct paging){ .name = "2 levels" }, (struct setup){ .wp = true, .smep = true });
+	check_all(&(struct paging){ .name = "2 levels" },
+		  (struct setup){ .wp = true, .smep = true });
 	check_all(&(struct paging){ .name = "PAE", .pae = true },
 		  (struct setup){ .wp = true, .nxe = true, .smep = true });
 }
@@ -283,12 +285,13 @@ GUEST_TEST(rights_with_smap)
 {
 	if (!has_7b(20))
 		skip("no SMAP in this CPU");
-	check_all(&(struct paging){ .name = "2 levels" }, (struct setup){ .wp = true, .smap = true });
+	check_all(&(struct paging){ .name = "2 levels" },
+		  (struct setup){ .wp = true, .smap = true });
 	check_all(&(struct paging){ .name = "PAE", .pae = true },
 		  (struct setup){ .wp = true, .nxe = true, .smap = true });
 }
 
-/* ---- reserved bits ----------------------------------------------------------------------------- */
+/* ---- reserved bits --------------------------------------------------------------------------- */
 
 static void check_reserved(struct paging *p, u64 leaf)
 {
@@ -332,7 +335,7 @@ GUEST_TEST(reserved_bits_of_pdptes)
 	CHECK_EQ(visit.vector, 0xffffffff);
 }
 
-/* ---- what is mapped where ------------------------------------------------------------------------ */
+/* ---- what is mapped where -------------------------------------------------------------------- */
 
 static u32 read_through(struct paging *p, u64 leaf)
 {

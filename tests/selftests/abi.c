@@ -16,7 +16,8 @@ struct row {
 /* The rows' forms, all made of ROW. */
 #define SAME(name)		ROW(#name, MINIVMM_##name, KVM_##name)
 #define SAME_AS(ours, kvms)	ROW(#ours, ours, kvms)
-#define STRUCT(s)		ROW("sizeof " #s, sizeof(struct minivmm_##s), sizeof(struct kvm_##s))
+#define STRUCT(s)		ROW("sizeof " #s, sizeof(struct minivmm_##s), \
+				    sizeof(struct kvm_##s))
 #define FLEX(s, f)		ROW("offset of " #s "." #f, offsetof(struct minivmm_##s, f), \
 				    offsetof(struct kvm_##s, f))
 #define FIELD(s, f)		FIELD_AS(s, f, f)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What minivmm.h shares with <linux/kvm.h>, for abi.c: ROW(what, ours, KVM's). The build fails when a
- * name of minivmm.h is missing here or in the list of our own at the end.
+ * What minivmm.h shares with <linux/kvm.h>, for abi.c: ROW(what, ours, KVM's). The build fails when
+ * a name of minivmm.h is missing here or in the list of our own at the end.
  */
 SAME(API_VERSION)
 SAME_AS(MINIVMMIO, KVMIO)

@@ -4,15 +4,6 @@
 
 #include "vm.h"
 
-/* A gate of 16 bytes for a handler at `target`. */
-static void set_gate(struct vm *vm, int vector, u64 target)
-{
-	u64 *gate = (u64 *)(vm->mem + IDT + 16 * vector);
-
-	gate[0] = (target & 0xffff) | SEL_CODE64 << 16 | 0x8e00ull << 32 | (target & 0xffff0000) << 32;
-	gate[1] = target >> 32;
-}
-
 #define HANDLER		(CODE + 0x1000)
 #define NMI_HANDLER	(CODE + 0x2000)
 
@@ -27,8 +18,8 @@ static struct vcpu *boot_with_handlers(const void *code, size_t size)
 	LOAD(v->vm, HANDLER, on_interrupt);
 	LOAD(v->vm, NMI_HANDLER, on_nmi);
 	for (int i = 32; i < 256; i++)
-		set_gate(v->vm, i, HANDLER);
-	set_gate(v->vm, 2, NMI_HANDLER);
+		vm_set_gate(v->vm, i, HANDLER);
+	vm_set_gate(v->vm, 2, NMI_HANDLER);
 	return v;
 }
 
@@ -76,11 +67,11 @@ TEST(every_vector_is_delivered)
 
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	for (u32 vector = 32; vector < 256; vector += 31) {
-		set_gate(v->vm, vector, NMI_HANDLER);
+		vm_set_gate(v->vm, vector, NMI_HANDLER);
 		interrupt(v, vector);
 		RUN_TO_OUT(v, 0x22, 0, 1);
 		RUN_TO(v, MINIVMM_EXIT_HLT);
-		set_gate(v->vm, vector, HANDLER);
+		vm_set_gate(v->vm, vector, HANDLER);
 	}
 }
 
@@ -292,7 +283,7 @@ TEST(nmi_before_the_first_run)
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 }
 
-/* ---- faults while an event is delivered ---------------------------------------------------------- */
+/* ---- faults while an event is delivered ------------------------------------------------------ */
 
 /* The stack isn't memory: pushing the frame can't be done by the CPU, nor by anyone else. */
 TEST(delivery_onto_a_stack_of_mmio)

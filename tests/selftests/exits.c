@@ -99,15 +99,18 @@ static struct {
 		{ .function = 0, .eax = 4, .ebx = 0x11, .ecx = 0x12, .edx = 0x13 },
 		/* EDX has the APIC's bit, which follows the APIC base's enable bit. */
 		{ .function = 1, .eax = 0x21, .ebx = 0x22, .edx = 0x223 },
-		{ .function = 4, .index = 0, .flags = 1, .eax = 0x31, .ebx = 0x32, .ecx = 0x33, .edx = 0x34 },
-		{ .function = 4, .index = 1, .flags = 1, .eax = 0x41, .ebx = 0x42, .ecx = 0x43, .edx = 0x44 },
+		{ .function = 4, .index = 0, .flags = 1, .eax = 0x31, .ebx = 0x32, .ecx = 0x33,
+		  .edx = 0x34 },
+		{ .function = 4, .index = 1, .flags = 1, .eax = 0x41, .ebx = 0x42, .ecx = 0x43,
+		  .edx = 0x44 },
 		{ .function = 0x40000000, .eax = 0x51, .ebx = 0x52, .ecx = 0x53, .edx = 0x54 },
 		{ .function = 0x80000000, .eax = 0x80000001, .ebx = 0x62 },
 		{ .function = 0x80000001, .eax = 0x71, .edx = 0x20100800 },
 	},
 };
 
-static void check_leaf(struct vcpu *v, u32 leaf, u32 subleaf, const struct minivmm_cpuid_entry2 *want)
+static void check_leaf(struct vcpu *v, u32 leaf, u32 subleaf,
+		       const struct minivmm_cpuid_entry2 *want)
 {
 	const u32 *got = guest_cpuid(v, leaf, subleaf);
 
@@ -134,7 +137,8 @@ TEST(cpuid_of_every_leaf_set)
 	struct vcpu *v = boot_with_leaves();
 
 	for (u32 i = 0; i < leaves.head.nent; i++)
-		check_leaf(v, leaves.entries[i].function, leaves.entries[i].index, &leaves.entries[i]);
+		check_leaf(v, leaves.entries[i].function, leaves.entries[i].index,
+			   &leaves.entries[i]);
 	CHECK_EQ(get_regs(v).rax >> 32, 0);
 }
 
@@ -176,7 +180,9 @@ TEST(cpuid_without_any_leaf_is_zero)
 	check_leaf(v, 1, 0, &nothing);
 }
 
-/* The supported leaves reach the guest as they were reported, but for what follows its own state. */
+/*
+ * The supported leaves reach the guest as they were reported, but for what follows its own state.
+ */
 TEST(cpuid_as_supported)
 {
 	struct vcpu *v = BOOT(LONG64, ask_cpuid);
@@ -421,7 +427,7 @@ TEST(paging_with_32_bits_and_pae)
 	CHECK_EQ(pae[1] & 0x20, 0x20);
 }
 
-/* ---- what no one can run ----------------------------------------------------------------------- */
+/* ---- what no one can run --------------------------------------------------------------------- */
 
 GUEST64(jump_to_mmio, mov $MMIO, %eax; jmp *%rax)
 
@@ -447,7 +453,8 @@ TEST(instruction_that_cannot_be_emulated)
 	CHECK_EQ(v->run->emulation_failure.suberror, MINIVMM_INTERNAL_ERROR_EMULATION);
 	CHECK_EQ(get_regs(v).rip, CODE + 5);
 	CHECK(v->run->emulation_failure.ndata >= 3);
-	CHECK(v->run->emulation_failure.flags & MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+	CHECK(v->run->emulation_failure.flags &
+	      MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
 	CHECK(v->run->emulation_failure.insn_size >= sizeof(bytes));
 	CHECK_MEM(v->run->emulation_failure.insn_bytes, bytes, sizeof(bytes));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the guest programs of tests/guests, which check the virtual CPU from inside: one test of this
- * program for each of theirs, in a virtual machine of its own.
+ * Runs the guest programs of tests/guests, which check the virtual CPU from inside: one test of
+ * this program for each of theirs, in a virtual machine of its own.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,10 @@ static void console(char c)
 
 static void set_line(struct vcpu *v, u8 request)
 {
-	struct minivmm_irq_level line = { .irq = request & ~IRQ_RAISE, .level = !!(request & IRQ_RAISE) };
+	struct minivmm_irq_level line = {
+		.irq = request & ~IRQ_RAISE,
+		.level = !!(request & IRQ_RAISE),
+	};
 
 	CHECK_OK(ioctl(v->vm->fd, MINIVMM_IRQ_LINE, &line));
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What belongs to the host's thread survives RUN, whatever the guest did with the same registers. */
+/*
+ * What belongs to the host's thread survives RUN, whatever the guest did with the same registers.
+ */
 #include <asm/hwcap2.h>
 #include <asm/ldt.h>
 #include <asm/prctl.h>
@@ -50,7 +52,7 @@ static struct vcpu *boot_spoiler(void)
 	return v;
 }
 
-/* ---- floating point and vectors ------------------------------------------------------------------ */
+/* ---- floating point and vectors -------------------------------------------------------------- */
 
 struct fx {
 	u8 bytes[512];
@@ -219,7 +221,7 @@ TEST(host_breakpoints_stay_out_of_the_guest)
 	CHECK_EQ(hits(fd), 0);
 }
 
-/* ---- segments and MSRs -------------------------------------------------------------------------- */
+/* ---- segments and MSRs ----------------------------------------------------------------------- */
 
 static __thread u64 thread_local_word = 0x1234;
 
@@ -280,7 +282,7 @@ TEST(local_descriptor_table)
 	u32 got;
 
 	if (opt.oracle && !(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
-		skip("KVM clears the base of GS after it has loaded the selector, where there's no FSGSBASE");
+		skip("KVM loses the base of GS where there's no FSGSBASE");
 	if ((u64)words >> 32)
 		skip("the program isn't in the first 4 GiB");
 	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)))
@@ -358,7 +360,8 @@ static void *read_tsc_aux(void *arg)
 
 	while (!stop)
 		if (host_tsc_aux() != want)
-			FAIL("a thread beside the vCPU read %#x from TSC_AUX, not %#x", host_tsc_aux(), want);
+			FAIL("a thread beside the vCPU read %#x from TSC_AUX, not %#x",
+			     host_tsc_aux(), want);
 	return arg;
 }
 
@@ -385,7 +388,7 @@ TEST(tsc_aux)
 	pthread_join(t, NULL);
 }
 
-/* ---- the thread is interrupted, preempted, moved ----------------------------------------------------- */
+/* ---- the thread is interrupted, preempted, moved --------------------------------------------- */
 
 /* Checks its own registers all the time; counts at DATA; ends when DATA + 8 isn't 0. */
 GUEST64(check_all_the_time,

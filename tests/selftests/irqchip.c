@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CREATE_IRQCHIP, CREATE_PIT2, IRQ_LINE and IRQ_LINE_STATUS: their order and errors, and HLT that stays
- * in the kernel. What the chips do: the guests apic and pic, by guests.c.
+ * CREATE_IRQCHIP, CREATE_PIT2, IRQ_LINE and IRQ_LINE_STATUS: their order and errors, and HLT that
+ * stays in the kernel. What the chips do: the guests apic and pic, by guests.c.
  */
 #include <signal.h>
 #include <string.h>
@@ -173,11 +173,9 @@ GUEST64(on_line_5,
 static struct vcpu *boot_sleeper(struct vm *vm)
 {
 	struct vcpu *v = BOOT_IN(vm, LONG64, sleep_for_line_5);
-	u64 *gate = (u64 *)(vm->mem + IDT + 16 * 0x25);
 
 	LOAD(vm, HANDLER, on_line_5);
-	gate[0] = (HANDLER & 0xffff) | SEL_CODE64 << 16 | 0x8e00ull << 32 | (HANDLER & 0xffff0000ull) << 32;
-	gate[1] = 0;
+	vm_set_gate(vm, 0x25, HANDLER);
 	return v;
 }
 
@@ -226,9 +224,8 @@ TEST(nmi_wakes_a_vcpu_that_was_halted)
 {
 	struct vm *vm = vm_with_irqchip();
 	struct vcpu *v = boot_sleeper(vm);
-	u64 *gates = (u64 *)(vm->mem + IDT);
 
-	gates[2 * 2] = gates[2 * 0x25];
+	vm_set_gate(vm, 2, HANDLER);
 	run_interrupted(v, 10, word(vm, DATA), 1);
 	CHECK_OK(ioctl(v->fd, MINIVMM_NMI, 0));
 	*word(vm, DATA) = 2;
@@ -265,7 +262,7 @@ TEST(line_status_tells_what_became_of_it)
 	CHECK_EQ(irq_line_status(vm, 6, 1), -1);
 }
 
-/* ---- a spinning guest is interrupted, too ---------------------------------------------------------- */
+/* ---- a spinning guest is interrupted, too ---------------------------------------------------- */
 
 GUEST64(spin_for_line_5,
 	mov $0x11, %al; out %al, $0x20;
@@ -298,9 +295,13 @@ TEST(running_vcpu_is_interrupted_by_a_line)
 	CHECK_EXIT(v, MINIVMM_EXIT_IO);
 }
 
-/* ---- with the local APIC in the kernel, what `run` says ----------------------------------------------- */
+/* ---- with the local APIC in the kernel, what `run` says -------------------------------------- */
 
-GUEST64(write_cr8, mov $9, %eax; mov %rax, %cr8; xor %eax, %eax; mov %rax, %cr8; out %al, $0x10; hlt)
+GUEST64(write_cr8,
+	mov $9, %eax; mov %rax, %cr8;
+	xor %eax, %eax; mov %rax, %cr8;
+	out %al, $0x10;
+	hlt)
 
 TEST(lower_task_priority_stays_in_the_kernel)
 {

@@ -12,8 +12,8 @@
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /*
- * Writes its number (RBX) to 64 pages, then finds it there again, for ever; tells the client at the end
- * of each round, and what it found if that was another's.
+ * Writes its number (RBX) to 64 pages, then finds it there again, for ever; tells the client at the
+ * end of each round, and what it found if that was another's.
  */
 GUEST64(fill_and_check,
 	1: mov $DATA, %edi;
@@ -58,7 +58,10 @@ static void check_fill(struct vcpu *v, u64 number)
 		CHECK_EQ(*(u64 *)(v->vm->mem + DATA + i * PAGE), number);
 }
 
-/* The same code at the same addresses with the same CR3: only what the hypervisor tags keeps them apart. */
+/*
+ * The same code at the same addresses with the same CR3: only what the hypervisor tags keeps them
+ * apart.
+ */
 TEST(two_vms_in_turn)
 {
 	struct vcpu *a = boot_filler(0xaaaaaaaaaaaa), *b = boot_filler(0xbbbbbbbbbbbb);
@@ -107,7 +110,9 @@ TEST(two_vcpus_share_memory)
 	}
 }
 
-/* A new VM on what an old one left: the same number, addresses, processor tags, but other memory. */
+/*
+ * A new VM on what an old one left: the same number, addresses, processor tags, but other memory.
+ */
 GUEST64(peek_data, mov DATA, %rax; mov DATA + 0x1000, %rbx; hlt)
 
 TEST(vm_after_vm)
@@ -160,7 +165,10 @@ TEST(vms_of_each_mmu)
 
 /* ---- registers ------------------------------------------------------------------------------- */
 
-/* Sets all of them from RBX, once; then checks them after each exit, and says at DATA which one differs. */
+/*
+ * Sets all of them from RBX, once; then checks them after each exit, and says at DATA which one
+ * differs.
+ */
 GUEST64(keep_registers,
 	mov %rbx, %r8; mov %rbx, %r15; mov %rbx, %rbp;
 	movq %rbx, %xmm0; movq %rbx, %xmm15;
@@ -173,8 +181,10 @@ GUEST64(keep_registers,
 	mov %ebx, %eax; and $0xf, %eax; mov %rax, %cr8;
 	1: out %al, $0x10;
 	mov $1, %esi; cmp %rbx, %r8; jne 9f; cmp %rbx, %r15; jne 9f; cmp %rbx, %rbp; jne 9f;
-	mov $2, %esi; movq %xmm0, %rax; cmp %rbx, %rax; jne 9f; movq %xmm15, %rax; cmp %rbx, %rax; jne 9f;
-	mov $3, %esi; mov %dr0, %rax; cmp %rbx, %rax; jne 9f; mov %dr3, %rax; cmp %rbx, %rax; jne 9f;
+	mov $2, %esi; movq %xmm0, %rax; cmp %rbx, %rax; jne 9f;
+	movq %xmm15, %rax; cmp %rbx, %rax; jne 9f;
+	mov $3, %esi; mov %dr0, %rax; cmp %rbx, %rax; jne 9f;
+	mov %dr3, %rax; cmp %rbx, %rax; jne 9f;
 	mov $4, %esi; mov %cr2, %rax; cmp %rbx, %rax; jne 9f;
 	mov $5, %esi; mov $0xc0000082, %ecx; call 7f;
 	mov $6, %esi; mov $0xc0000083, %ecx; call 7f;
@@ -188,8 +198,8 @@ GUEST64(keep_registers,
 	9: mov %esi, DATA; out %al, $0x11; hlt)
 
 static const char *const register_names[] = {
-	"", "general registers", "XMM registers", "debug registers", "CR2", "LSTAR", "CSTAR", "KERNEL_GS_BASE",
-	"FS base", "SYSENTER_ESP", "CR8",
+	"", "general registers", "XMM registers", "debug registers", "CR2", "LSTAR", "CSTAR",
+	"KERNEL_GS_BASE", "FS base", "SYSENTER_ESP", "CR8",
 };
 
 static struct vcpu *boot_keeper(struct vcpu *v, u64 value)

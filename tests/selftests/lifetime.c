@@ -213,12 +213,13 @@ TEST(descriptor_lost_on_the_way)
 	close(pair[1]);
 }
 
-/* ---- processes that end ------------------------------------------------------------------------ */
+/* ---- processes that end ---------------------------------------------------------------------- */
 
 /* How many hold the module: VMs, vCPUs, and open nodes. */
 static int module_users(void)
 {
-	const char *path = opt.oracle ? "/sys/module/kvm_intel/refcnt" : "/sys/module/minivmm/refcnt";
+	const char *path = opt.oracle ? "/sys/module/kvm_intel/refcnt"
+				      : "/sys/module/minivmm/refcnt";
 	FILE *f = fopen(path, "r");
 	int n = -1;
 
@@ -237,15 +238,16 @@ static void wait_for_users(int want)
 
 static volatile u32 *shared_word(void)
 {
-	volatile u32 *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile u32 *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			       0);
 
 	CHECK(p != MAP_FAILED);
 	return p;
 }
 
 /*
- * A client, killed with SIGKILL once `ready`; nothing may be left of it. Its memory is shared with this
- * process, which so sees how far its guest is.
+ * A client, killed with SIGKILL once `ready`; nothing may be left of it. Its memory is shared with
+ * this process, which so sees how far its guest is.
  */
 static void kill_client(void (*client)(struct vm *vm, volatile u32 *ready), unsigned int after_ms)
 {
@@ -256,7 +258,8 @@ static void kill_client(void (*client)(struct vm *vm, volatile u32 *ready), unsi
 	if (!pid) {
 		struct vm *vm = vm_create();
 
-		vm->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		vm->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			       -1, 0);
 		vm->size = MEM_SIZE;
 		add_slot(vm, 0, 0, 0, MEM_SIZE, vm->mem);
 		client(vm, ready);
@@ -394,7 +397,8 @@ static long kernel_memory(void)
 	CHECK(f);
 	while (fgets(line, sizeof(line), f))
 		for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-			if (sscanf(line, "%63s %ld", name, &kb) == 2 && !strcmp(name, parts[i].name))
+			if (sscanf(line, "%63s %ld", name, &kb) == 2 &&
+			    !strcmp(name, parts[i].name))
 				sum += parts[i].sign * kb;
 	fclose(f);
 	return sum;

@@ -209,7 +209,8 @@ TEST(many_slots)
 
 	for (int i = 0; i < n; i++) {
 		*word(hva, i * PAGE) = i;
-		add_slot(v->vm, 1 + i, 0, SLOT + (u64)(i * 37 % n) * 2 * PAGE, PAGE, hva + i * PAGE);
+		add_slot(v->vm, 1 + i, 0, SLOT + (u64)(i * 37 % n) * 2 * PAGE, PAGE,
+			 hva + i * PAGE);
 	}
 	for (int i = 0; i < n; i += 5)
 		CHECK_EQ(guest_reads(v, SLOT + (u64)(i * 37 % n) * 2 * PAGE), i);
@@ -240,8 +241,8 @@ static const struct bad_slot bad_slots[] = {
 	{ "an end beyond 52 bits", 2, 0, (1ull << 52) - PAGE, 2 * PAGE, 0, EINVAL },
 	{ "an hva of the kernel", 2, 0, SLOT + MiB, PAGE, 0xffff888000000000, EINVAL },
 	{ "an hva that isn't canonical", 2, 0, SLOT + MiB, PAGE, 0x0000900000000000, EINVAL },
-	{ "an hva that runs into the kernel's half", 2, 0, SLOT + MiB, 2ull << 40, 0x00007f0000000000,
-	  EINVAL },
+	{ "an hva that runs into the kernel's half", 2, 0, SLOT + MiB, 2ull << 40,
+	  0x00007f0000000000, EINVAL },
 	{ "an hva that wraps round", 2, 0, SLOT + MiB, 2 * PAGE, -PAGE, EINVAL },
 	{ "too many pages", 2, 0, 1ull << 45, 1ull << 43, PAGE, EINVAL },
 	{ "deletion of no slot", 2, 0, SLOT + MiB, 0, 0, EINVAL },
@@ -340,7 +341,10 @@ TEST(readonly_slot_of_readonly_memory)
 	CHECK_EQ(guest_reads(v, SLOT), 0x77);
 }
 
-/* A guest's write through memory that is mapped read-only can't be done, and is the client's to know. */
+/*
+ * A guest's write through memory that is mapped read-only can't be done, and is the client's to
+ * know.
+ */
 TEST(writable_slot_of_readonly_memory)
 {
 	struct vcpu *v = BOOT(LONG64, peek);
@@ -359,7 +363,7 @@ TEST(writable_slot_of_readonly_memory)
 	CHECK_EQ(*word(hva, 0), 0x5555);
 }
 
-/* ---- the client changes its mappings under the guest ------------------------------------------ */
+/* ---- the client changes its mappings under the guest ----------------------------------------- */
 
 TEST(madvise_dontneed_is_seen_as_zeroes)
 {
@@ -401,8 +405,8 @@ TEST(munmap_under_the_guest)
 	CHECK_ERRNO(vcpu_run(v), EFAULT);
 	CHECK_EQ(guest_reads(v, SLOT + PAGE), 2);
 	/* Whatever is mapped there next is the guest's memory. */
-	CHECK(mmap(hva, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-	      hva);
+	CHECK(mmap(hva, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == hva);
 	*word(hva, 0) = 0x33;
 	CHECK_EQ(guest_reads(v, SLOT), 0x33);
 }
@@ -563,7 +567,7 @@ TEST(huge_pages_out_of_step)
 	check_hole(v, SLOT + 3 * PAGE + size);
 }
 
-/* ---- the dirty log ---------------------------------------------------------------------------- */
+/* ---- the dirty log --------------------------------------------------------------------------- */
 
 #define LOGGED	200			/* pages: three words and a part of the fourth */
 
@@ -595,7 +599,8 @@ static struct vcpu *boot_with_log(u8 **hva)
 
 TEST(dirty_log_has_the_pages_written)
 {
-	static const u64 none[4], some[4] = { 1ull << 3 | 1ull << 63, 1, 0, 1ull << 7 }, one[4] = { 1 << 3 };
+	static const u64 some[4] = { 1ull << 3 | 1ull << 63, 1, 0, 1ull << 7 };
+	static const u64 none[4], one[4] = { 1 << 3 };
 	u8 *hva;
 	struct vcpu *v = boot_with_log(&hva);
 
@@ -646,12 +651,16 @@ TEST(dirty_log_of_huge_pages)
 	for (int round = 0; round < 2; round++) {
 		guest_writes(v, SLOT + 5 * PAGE, 2);
 		guest_writes(v, SLOT + 500 * PAGE, 2);
-		/* Reading makes nothing dirty; but KVM's shadow pages may be writable from the start. */
+		/*
+		 * Reading makes nothing dirty; but KVM's shadow pages may be writable from the
+		 * start.
+		 */
 		if (!opt.oracle || kvm_has("ept"))
 			CHECK_EQ(guest_reads(v, SLOT + 64 * PAGE), 0);
 		CHECK_OK(get_dirty_log(v->vm, 1, bitmap));
 		for (int i = 0; i < 8; i++)
-			CHECK_EQ(bitmap[i], i == 0 ? 1ull << 5 : i == 500 / 64 ? 1ull << 500 % 64 : 0);
+			CHECK_EQ(bitmap[i],
+				 i == 0 ? 1ull << 5 : i == 500 / 64 ? 1ull << 500 % 64 : 0);
 	}
 	add_slot(v->vm, 1, 0, SLOT, 2 * MiB, hva);
 	guest_writes(v, SLOT + 6 * PAGE, 3);
@@ -754,7 +763,9 @@ TEST(slot_in_use_is_deleted)
 	CHECK_EQ(v->run->mmio.len, 8);
 }
 
-/* Thrown away again and again under the running guest; what it counts starts over, never elsewhere. */
+/*
+ * Thrown away again and again under the running guest; what it counts starts over, never elsewhere.
+ */
 TEST(pages_go_away_while_the_guest_runs)
 {
 	struct vcpu *v = BOOT(LONG64, count_in_memory);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Accesses to guest-physical addresses without memory: each form of MOV, strings, page boundaries. */
+/*
+ * Accesses to guest-physical addresses without memory: each form of MOV, strings, page boundaries.
+ */
 #include <string.h>
 
 #include "vm.h"

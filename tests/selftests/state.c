@@ -322,7 +322,7 @@ TEST(guest_sees_fpu)
 	struct minivmm_fpu fpu;
 
 	if (opt.oracle && host_uses_xsave())
-		skip("KVM's SET_FPU leaves XSTATE_BV clear: where it uses XRSTOR the guest sees nothing");
+		skip("KVM's SET_FPU leaves XSTATE_BV clear, and then XRSTOR loads nothing");
 	fill_fpu(&fpu);
 	fpu.fsw = 0;
 	CHECK_OK(ioctl(v->fd, MINIVMM_SET_FPU, &fpu));

@@ -121,7 +121,8 @@ TEST(extensions_that_a_client_relies_on)
 
 	for (size_t i = 0; i < ARRAY_SIZE(extensions); i++) {
 		context("CAP_%s", extensions[i].name);
-		CHECK(ioctl(node, MINIVMM_CHECK_EXTENSION, extensions[i].cap) >= extensions[i].least);
+		CHECK(ioctl(node, MINIVMM_CHECK_EXTENSION,
+			    extensions[i].cap) >= extensions[i].least);
 	}
 }
 
@@ -164,7 +165,8 @@ TEST(create_vm_of_type_0)
 TEST(create_vm_refuses_unknown_types)
 {
 	int node = node_open();
-	static const long unknown[] = { 1, 2, 0xff, MINIVMM_VM_MMU_EPT | MINIVMM_VM_MMU_SHADOW, 0x400, -1,
+	static const long unknown[] = { 1, 2, 0xff, MINIVMM_VM_MMU_EPT | MINIVMM_VM_MMU_SHADOW,
+					0x400, -1,
 					MINIVMM_VM_MMU_EPT | 1ul << 32 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
@@ -218,7 +220,7 @@ TEST(type_0_is_one_of_the_modes)
 	CHECK_EQ(node_extension(MINIVMM_CAP_FAILURE), 1);
 }
 
-/* ---- the addresses that Intel's KVM asks for --------------------------------------------------- */
+/* ---- the addresses that Intel's KVM asks for ------------------------------------------------- */
 
 TEST(tss_address)
 {
@@ -278,7 +280,8 @@ TEST(msr_index_list_has_what_a_guest_needs_and_nothing_twice)
 {
 	struct msr_list list = { .head.nmsrs = ARRAY_SIZE(list.indices) };
 	static const u32 needed[] = {
-		0x10, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102,
+		0x10, 0x174, 0x175, 0x176,
+		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102,
 	};
 
 	CHECK_OK(ioctl(node_open(), MINIVMM_GET_MSR_INDEX_LIST, &list));
@@ -383,6 +386,7 @@ TEST(supported_cpuid_leaves_are_unique)
 		if (a->index)
 			CHECK(a->flags & MINIVMM_CPUID_FLAG_SIGNIFCANT_INDEX);
 		for (u32 k = 0; k < i; k++)
-			CHECK(c->entries[k].function != a->function || c->entries[k].index != a->index);
+			CHECK(c->entries[k].function != a->function ||
+			      c->entries[k].index != a->index);
 	}
 }

@@ -13,7 +13,14 @@
 #include "vm.h"
 
 GUEST64(just_hlt, hlt; jmp guest_just_hlt)
-GUEST64(spin_until_told, movl $1, DATA; sti; 1: cmpl $2, DATA; jne 1b; mov $77, %eax; 2: hlt; jmp 2b)
+GUEST64(spin_until_told,
+	movl $1, DATA;
+	sti;
+	1: cmpl $2, DATA;
+	jne 1b;
+	mov $77, %eax;
+	2: hlt;
+	jmp 2b)
 
 /* ---- CREATE_VCPU ----------------------------------------------------------------------------- */
 
@@ -110,7 +117,8 @@ TEST(map_beyond_the_end)
 TEST(map_twice_is_the_same_memory)
 {
 	struct vcpu *v = vcpu_create(vm_create(), 0);
-	struct minivmm_run *again = mmap(NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+	struct minivmm_run *again = mmap(NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+					 v->fd, 0);
 
 	CHECK(again != MAP_FAILED);
 	v->run->request_interrupt_window = 0x5a;

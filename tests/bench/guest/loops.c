@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What one operation costs, measured by the guest that does it: each of these is a virtual machine of
- * its own. A batch is short enough to lie between two ticks of the host's clock; the best one counts.
+ * What one operation costs, measured by the guest that does it: each of these is a virtual machine
+ * of its own. A batch is short enough to lie between two ticks of the host's clock; the best one
+ * counts.
  */
 #include "guest.h"
 #include "report.h"
@@ -94,7 +95,7 @@ GUEST_TEST(exception_ud)
 	MEASURE(50, CATCH("ud2"));
 }
 
-/* ---- with interrupt chips in the kernel --------------------------------------------------------- */
+/* ---- with interrupt chips in the kernel ------------------------------------------------------ */
 
 #define APIC		0xfee00000ul
 #define APIC_ID		0x20
@@ -160,7 +161,7 @@ GUEST_IRQ_TEST(pit_read)
 	MEASURE(30, inb(0x40));
 }
 
-/* ---- address spaces --------------------------------------------------------------------------- */
+/* ---- address spaces -------------------------------------------------------------------------- */
 
 #define WINDOW	0x40000000000ul
 

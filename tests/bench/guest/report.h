@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How a measurement gets from the guest to bench: two writes of 32 bits, low first, then PORT_EXIT. */
+/*
+ * How a measurement gets from the guest to bench: two writes of 32 bits, low first, then PORT_EXIT.
+ */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 

@@ -74,7 +74,8 @@ static void vformat(struct sink *s, const char *fmt, va_list ap)
 		else if (*fmt == 'd')
 			put_signed(s, wide ? va_arg(ap, long) : va_arg(ap, int));
 		else
-			put_number(s, wide ? va_arg(ap, u64) : va_arg(ap, u32), *fmt == 'x' ? 16 : 10);
+			put_number(s, wide ? va_arg(ap, u64) : va_arg(ap, u32),
+				   *fmt == 'x' ? 16 : 10);
 	}
 }
 
@@ -171,8 +172,8 @@ void on_vector(struct frame *f)
 	last_trap.cr2 = f->vector == PF ? read_cr2() : 0;
 	last_trap.dr6 = f->vector == DB ? read_dr6() : 0;
 	if (!recover)
-		fail("unexpected vector %lu, error code %lx, at %lx, cr2 %lx", f->vector, f->error, f->rip,
-		     read_cr2());
+		fail("unexpected vector %lu, error code %lx, at %lx, cr2 %lx", f->vector, f->error,
+		     f->rip, read_cr2());
 	f->rip = recover;
 	f->rflags &= ~(RFLAGS_TF | RFLAGS_AC | RFLAGS_NT);
 }
@@ -215,7 +216,8 @@ static void set_up_vectors(void)
 	u64 base = (u64)&tss;
 
 	for (int i = 0; i < 256; i++)
-		set_gate(i, (u64)vector_stubs + 16 * i, i == BP || i == OF || i == 0x80 || i == 0x81 ? 3 : 0);
+		set_gate(i, (u64)vector_stubs + 16 * i,
+			 i == BP || i == OF || i == 0x80 || i == 0x81 ? 3 : 0);
 	handle(0x80, on_user_return);
 	handle(0x81, on_user_io);
 	load_idt(sizeof(idt) - 1);

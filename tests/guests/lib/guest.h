@@ -61,7 +61,8 @@ void context(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 	do {								\
 		u64 g_ = (u64)(got), w_ = (u64)(want);			\
 		if (g_ != w_)						\
-			fail("%s:%d: %s: expected %lx, got %lx", __FILE__, __LINE__, #got, w_, g_); \
+			fail("%s:%d: %s: expected %lx, got %lx", __FILE__, __LINE__, #got, w_, \
+			     g_);						\
 	} while (0)
 
 /* ---- vectors --------------------------------------------------------------------------------- */
@@ -98,8 +99,9 @@ extern volatile u64 recover;		/* where to go on after a trap; 0: it is unexpecte
 	do {								\
 		volatile struct trap *t_ = (t);				\
 		if (t_->vector != (u64)(vec) || ((vec) != NO_TRAP && t_->error != (code))) \
-			fail("%s:%d: expected vector %ld with error code %lx, got %ld with %lx, cr2 %lx, rip %lx", \
-			     __FILE__, __LINE__, (long)(vec), (u64)(code), (long)t_->vector, t_->error, \
+			fail("%s:%d: expected vector %ld with error code %lx, got %ld with %lx, " \
+			     "cr2 %lx, rip %lx", __FILE__, __LINE__, (long)(vec), (u64)(code), \
+			     (long)t_->vector, t_->error,			\
 			     t_->cr2, t_->rip);				\
 	} while (0)
 #define CHECK_NO_TRAP(t)	CHECK_TRAP(t, NO_TRAP, 0)
@@ -247,7 +249,8 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 {
 	struct cpuid r;
 
-	asm volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(subleaf));
+	asm volatile("cpuid"
+		     : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -259,7 +262,11 @@ static inline u64 read_flags(void)
 	return v;
 }
 
-static inline void invlpg(const volatile void *p) { asm volatile("invlpg (%0)" : : "r"(p) : "memory"); }
+static inline void invlpg(const volatile void *p)
+{
+	asm volatile("invlpg (%0)" : : "r"(p) : "memory");
+}
+
 static inline void sti(void) { asm volatile("sti" : : : "memory"); }
 static inline void cli(void) { asm volatile("cli" : : : "memory"); }
 /* One instruction between on and off, in which what is pending gets through. */

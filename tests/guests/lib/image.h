@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What stands near the start of a guest's image, for who loads it: `struct image` at IMAGE_HEADER. */
+/*
+ * What stands near the start of a guest's image, for who loads it: `struct image` at IMAGE_HEADER.
+ */
 #ifndef GUESTS_IMAGE_H
 #define GUESTS_IMAGE_H
 

@@ -17,7 +17,10 @@ struct setup {
 
 #define NO_FAULT	~0ul
 
-/* "Determination of Access Rights" and "Page-Fault Exceptions", for one leaf below permissive tables. */
+/*
+ * "Determination of Access Rights" and "Page-Fault Exceptions", for one leaf below permissive
+ * tables.
+ */
 static inline u64 expected_error(const struct setup *s)
 {
 	u64 code = (s->kind & WRITE) | (s->user ? PFERR_U : 0);
@@ -44,8 +47,14 @@ static inline u64 expected_error(const struct setup *s)
 static const u64 leaf_flags[] = {
 	0, PTE_W | PTE_U,
 	PTE_P, PTE_P | PTE_W, PTE_P | PTE_U, PTE_P | PTE_W | PTE_U,
-	PTE_P | PTE_NX, PTE_P | PTE_W | PTE_NX, PTE_P | PTE_U | PTE_NX, PTE_P | PTE_W | PTE_U | PTE_NX,
+	PTE_P | PTE_NX, PTE_P | PTE_W | PTE_NX, PTE_P | PTE_U | PTE_NX,
+	PTE_P | PTE_W | PTE_U | PTE_NX,
 };
+
+static inline const char *kind_name(u32 kind)
+{
+	return kind == WRITE ? "write" : kind == FETCH ? "fetch" : "read";
+}
 
 static const u32 kinds[] = { READ, WRITE, FETCH };
 

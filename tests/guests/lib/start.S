@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The start of every guest: a header for who loads it, the entry in 64-bit mode with the image mapped
- * to itself (however that was done), the descriptor tables, and the stubs of the 256 vectors.
+ * The start of every guest: a header for who loads it, the entry in 64-bit mode with the image
+ * mapped to itself (however that was done), the descriptor tables, and the stubs of the 256
+ * vectors.
  */
 	.section .start, "ax"
 	.globl _start
@@ -96,8 +97,8 @@ common:
 	iretq
 
 /*
- * void user_call(void (*f)(void)): f at CPL 3. It comes back through int $0x80, whose handler goes to
- * user_return with the stack that was left here.
+ * void user_call(void (*f)(void)): f at CPL 3. It comes back through int $0x80, whose handler goes
+ * to user_return with the stack that was left here.
  */
 	.globl user_call, user_return
 user_call:

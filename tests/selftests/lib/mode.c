@@ -13,6 +13,8 @@
 #define EFER_LME	(1u << 8)
 #define EFER_LMA	(1u << 10)
 
+#define GATE_INTERRUPT	(0x8e00ull << 32)
+
 #define PTE_PRESENT	(1u << 0)
 #define PTE_WRITE	(1u << 1)
 #define PTE_USER	(1u << 2)
@@ -35,11 +37,13 @@ static const struct minivmm_segment data16 = {
 };
 
 static const struct minivmm_segment code32 = {
-	.selector = SEL_CODE32, .limit = 0xffffffff, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1,
+	.selector = SEL_CODE32, .limit = 0xffffffff, .type = 11, .present = 1, .s = 1,
+	.db = 1, .g = 1,
 };
 
 static const struct minivmm_segment code64 = {
-	.selector = SEL_CODE64, .limit = 0xffffffff, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+	.selector = SEL_CODE64, .limit = 0xffffffff, .type = 11, .present = 1, .s = 1,
+	.l = 1, .g = 1,
 };
 
 static const struct minivmm_segment data32 = {
@@ -91,6 +95,15 @@ static void enter_long(struct vm *vm, struct minivmm_sregs *s)
 	s->cr4 |= CR4_PAE;
 	s->cr0 |= CR0_PG;
 	s->efer |= EFER_LME | EFER_LMA;
+}
+
+void vm_set_gate(struct vm *vm, int vector, u64 handler)
+{
+	u64 *gate = (u64 *)(vm->mem + IDT + 16 * vector);
+
+	gate[0] = (handler & 0xffff) | SEL_CODE64 << 16 | GATE_INTERRUPT;
+	gate[0] |= (handler & 0xffff0000) << 32;
+	gate[1] = handler >> 32;
 }
 
 void vcpu_enter_mode(struct vcpu *v, enum mode mode, u64 rip)

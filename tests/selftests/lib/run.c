@@ -58,8 +58,8 @@ static void describe_exit(struct vcpu *v, char *text, size_t size)
 	switch (run->exit_reason) {
 	case MINIVMM_EXIT_IO:
 		snprintf(text, size, " %s port %#x, %u × %u bytes, data %#llx",
-			 run->io.direction ? "out" : "in", run->io.port, run->io.count, run->io.size,
-			 (long long)value_of(pio_data(v), run->io.size));
+			 run->io.direction ? "out" : "in", run->io.port, run->io.count,
+			 run->io.size, (long long)value_of(pio_data(v), run->io.size));
 		break;
 	case MINIVMM_EXIT_MMIO:
 		snprintf(text, size, " %s %#llx, %u bytes, data %#llx",
@@ -67,7 +67,8 @@ static void describe_exit(struct vcpu *v, char *text, size_t size)
 			 (long long)value_of(run->mmio.data, run->mmio.len));
 		break;
 	case MINIVMM_EXIT_FAIL_ENTRY:
-		snprintf(text, size, " reason %#llx", run->fail_entry.hardware_entry_failure_reason);
+		snprintf(text, size, " reason %#llx",
+			 run->fail_entry.hardware_entry_failure_reason);
 		break;
 	case MINIVMM_EXIT_UNKNOWN:
 		snprintf(text, size, " hardware reason %#llx", run->hw.hardware_exit_reason);
@@ -89,10 +90,11 @@ static void describe_vcpu(struct vcpu *v)
 	struct minivmm_regs r = get_regs(v);
 	struct minivmm_failure failure;
 
-	say("guest: rip %#llx rflags %#llx rsp %#llx cs %#x rax %#llx rbx %#llx rcx %#llx rdx %#llx",
-	    r.rip, r.rflags, r.rsp, s.cs.selector, r.rax, r.rbx, r.rcx, r.rdx);
-	say("guest: rsi %#llx rdi %#llx cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx", r.rsi, r.rdi,
-	    s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+	say("guest: rip %#llx rflags %#llx rsp %#llx cs %#x", r.rip, r.rflags, r.rsp,
+	    s.cs.selector);
+	say("guest: rax %#llx rbx %#llx rcx %#llx rdx %#llx", r.rax, r.rbx, r.rcx, r.rdx);
+	say("guest: rsi %#llx rdi %#llx cr0 %#llx cr2 %#llx", r.rsi, r.rdi, s.cr0, s.cr2);
+	say("guest: cr3 %#llx cr4 %#llx efer %#llx", s.cr3, s.cr4, s.efer);
 	if (!opt.oracle && !ioctl(v->fd, MINIVMM_GET_FAILURE, &failure))
 		say("%s", failure.text);
 }
@@ -128,8 +130,8 @@ static void run_to_port(const char *file, int line, struct vcpu *v, u8 direction
 	run_to(file, line, v, MINIVMM_EXIT_IO);
 	describe_exit(v, text, sizeof(text));
 	if (v->run->io.direction != direction || v->run->io.port != port || v->run->io.size != size)
-		unexpected("expected %s port %#x of %u bytes, got%s", direction ? "out" : "in", port,
-			   size, text);
+		unexpected("expected %s port %#x of %u bytes, got%s", direction ? "out" : "in",
+			   port, size, text);
 	if (v->run->io.count != 1)
 		unexpected("expected one item, got%s", text);
 }
@@ -154,7 +156,8 @@ static void run_to_mmio(const char *file, int line, struct vcpu *v, u8 write, u6
 
 	run_to(file, line, v, MINIVMM_EXIT_MMIO);
 	describe_exit(v, text, sizeof(text));
-	if (v->run->mmio.is_write != write || v->run->mmio.phys_addr != gpa || v->run->mmio.len != size)
+	if (v->run->mmio.is_write != write || v->run->mmio.phys_addr != gpa ||
+	    v->run->mmio.len != size)
 		unexpected("expected %s %#llx of %u bytes, got%s", write ? "write" : "read",
 			   (long long)gpa, size, text);
 }
@@ -163,8 +166,8 @@ void run_to_write(const char *file, int line, struct vcpu *v, u64 gpa, u64 value
 {
 	run_to_mmio(file, line, v, 1, gpa, size);
 	if (value_of(v->run->mmio.data, size) != value)
-		unexpected("write to %#llx: expected %#llx, got %#llx", (long long)gpa, (long long)value,
-			   (long long)value_of(v->run->mmio.data, size));
+		unexpected("write to %#llx: expected %#llx, got %#llx", (long long)gpa,
+			   (long long)value, (long long)value_of(v->run->mmio.data, size));
 }
 
 void run_to_read(const char *file, int line, struct vcpu *v, u64 gpa, u32 size, u64 answer)

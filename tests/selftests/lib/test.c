@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The harness: options, one process per test, TAP. */
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <getopt.h>
+#include <linux/minivmm.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -89,7 +92,10 @@ void skip(const char *fmt, ...)
 	_exit(EXIT_SKIPPED);
 }
 
-/* Bochs answers reads of its debug port with the port's number; the labs that use QEMU leave it off. */
+/*
+ * Bochs answers reads of its debug port with the port's number; the labs that use QEMU leave it
+ * off.
+ */
 bool on_bochs(void)
 {
 	return !ioperm(0xe9, 1, 1) && inb(0xe9) == 0xe9;
@@ -108,11 +114,13 @@ void check_mem(const char *file, int line, const char *what, const void *got, co
 
 	for (size_t i = 0; i < size; i++)
 		if (g[i] != w[i])
-			fail_at(file, line, "%s: byte %zu of %zu: expected %#x, got %#x", what, i, size,
-				w[i], g[i]);
+			fail_at(file, line, "%s: byte %zu of %zu: expected %#x, got %#x", what, i,
+				size, w[i], g[i]);
 }
 
-/* Waits for the test's process; kills what it left behind. Returns its status, or -1 for too long. */
+/*
+ * Waits for the test's process; kills what it left behind. Returns its status, or -1 for too long.
+ */
 static int wait_test(pid_t pid)
 {
 	struct timespec limit = { .tv_sec = opt.timeout };
@@ -184,7 +192,7 @@ static _Noreturn void usage(const char *prog, int code)
 		"Usage: %s [OPTION]… [PATTERN]…\n"
 		"Runs the tests whose name matches one of the patterns (shell style), or all.\n"
 		"  --dev PATH      the hypervisor's node (%s)\n"
-		"  --mmu MODE      ept, shadow or default; on KVM's node kvm_intel must be loaded to match\n"
+		"  --mmu MODE      ept, shadow or default; on KVM's node it is kvm_intel's ept=\n"
 		"  --module PATH   minivmm.ko, for the tests that unload and load it\n"
 		"  --timeout N     seconds a test may take (%u)\n"
 		"  --list          prints the names of the tests\n",
@@ -262,12 +270,30 @@ bool kvm_has(const char *parameter)
 	return c == 'Y';
 }
 
-/* KVM chooses its MMU when kvm_intel is loaded. */
+static bool node_offers(int mmu)
+{
+	int node = open(opt.dev, O_RDWR | O_CLOEXEC), offered = mmu;
+
+	if (node >= 0) {
+		offered = ioctl(node, MINIVMM_CHECK_EXTENSION, (long)MINIVMM_CAP_MMU);
+		close(node);
+	}
+	return offered & mmu;
+}
+
+/* Why none of the tests can run. KVM chooses its MMU when kvm_intel is loaded. */
 static const char *mmu_mismatch(void)
 {
-	if (!opt.oracle || !strcmp(opt.mmu, "default") || kvm_has("ept") == !strcmp(opt.mmu, "ept"))
+	bool ept = !strcmp(opt.mmu, "ept");
+
+	if (!strcmp(opt.mmu, "default"))
 		return NULL;
-	return kvm_has("ept") ? "kvm_intel is loaded with ept=1" : "kvm_intel is loaded with ept=0";
+	if (!opt.oracle)
+		return node_offers(ept ? MINIVMM_VM_MMU_EPT : MINIVMM_VM_MMU_SHADOW)
+			       ? NULL : "the node doesn't offer this MMU";
+	if (kvm_has("ept") == ept)
+		return NULL;
+	return ept ? "kvm_intel is loaded with ept=0" : "kvm_intel is loaded with ept=1";
 }
 
 int run_test_list(char **patterns, const struct test *const *tests, size_t n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What every selftest is written with: tests in source order, each in a process of its own, reported
- * in the kernel's TAP form.
+ * What every selftest is written with: tests in source order, each in a process of its own,
+ * reported in the kernel's TAP form.
  *
  *	TEST(slot_of_no_page) { CHECK_ERRNO(set_slot(…), EINVAL); }
  *

@@ -65,6 +65,9 @@ struct vcpu *boot(enum mode mode, const void *code, size_t size);
 struct vcpu *boot_in(struct vm *vm, enum mode mode, const void *code, size_t size);
 #define LOAD(vm, gpa, name) vm_load(vm, gpa, guest_##name, guest_##name##_end - guest_##name)
 
+/* An interrupt gate of 64-bit mode. */
+void vm_set_gate(struct vm *vm, int vector, u64 handler);
+
 int vcpu_run(struct vcpu *v);		/* the ioctl alone */
 /* What the last RUN came back with. */
 #define CHECK_EXIT(v, reason)	check_exit(__FILE__, __LINE__, v, reason)
