@@ -10,7 +10,7 @@
 
 #include "irq_vm.h"
 
-#define ROUNDS		3000
+#define ROUNDS		300
 #define SENDERS		4
 #define STUCK_SECONDS	60
 
