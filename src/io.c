@@ -243,8 +243,8 @@ struct pio {
 };
 
 /*
- * Where a page of linear addresses is, for one instruction: a REP has as good a right to a TLB as it
- * has on a CPU.
+ * Where a page of linear addresses is, for one instruction: a REP has as good a right to a TLB as
+ * it has on a CPU.
  */
 struct translation {
 	gva_t page;	/* or NO_PAGE */
@@ -636,7 +636,8 @@ logged:
 	return EMU_OK;
 }
 
-static inline enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
+static inline enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len,
+					void *data)
 {
 	int r;
 

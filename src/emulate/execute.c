@@ -488,7 +488,7 @@ static enum emu_result done(struct emu *e)
 	return EMU_OK;
 }
 
-/* ---- moves: all that most devices ever see, and so the shortest way ----------------------------- */
+/* ---- moves: all that most devices ever see, and so the shortest way -------------------------- */
 
 static enum emu_result store_move(struct emu *e)
 {

@@ -247,7 +247,7 @@ static __always_inline int descend(struct walk *w, const int levels, struct gues
 			w->rights &= w->entry;
 			w->nx |= w->entry;
 			if (large || w->level == 1)
-				return 0;
+				break;
 			r = set_bits(w, levels, PTE_A);
 			if (r)
 				return r;

@@ -684,7 +684,7 @@ static void test_bit_string(void **state)
 	assert_memory_equal(t.run.mmio.data, "\x9\0\0\0", 4);
 }
 
-/* The slots change while the client is asked: what it says is for a device, and there is none now. */
+/* The slots change while the client is asked: where the device was there is memory now. */
 static void test_memory_comes_during_read(void **state)
 {
 	CODE(0x03, 0x03);
