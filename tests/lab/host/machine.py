@@ -52,6 +52,7 @@ class Machine:
             "nokaslr",
             "cryptomgr.notests=1",
             "nohpet",  # leaves the PIT to minilab.ko's heartbeat
+            "idle=halt",  # deeper idle states stop timers on old models, and Linux turns to the PIT
             "mitigations=off",
         ]
         return " ".join(words + list(more) + ([self.append] if self.append else []))

@@ -146,7 +146,8 @@ def boot_and_save(machine, arguments, region, directory):
                 f"the lab's kernel has not booted in {BOOT_SECONDS} s\n{boot_report(boot, b'')}"
             ) from error
     if b"hook: saved" not in ran.stdout:
-        raise LabError(f"the lab's kernel did not boot\n{boot_report(boot, ran.stdout)}")
+        how = f", Bochs was killed by signal {-ran.returncode}" if ran.returncode < 0 else ""
+        raise LabError(f"the lab's kernel did not boot{how}\n{boot_report(boot, ran.stdout)}")
     shutil.rmtree(boot)
 
 
