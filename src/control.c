@@ -85,6 +85,9 @@ int set_cr0(struct vcpu *vcpu, u64 cr0)
 		if (!(cr0 & X86_CR0_PG) && (is_64bit_code(vcpu) || (vcpu_cr4(vcpu) & X86_CR4_PCIDE)))
 			return 1;
 		switch_long_mode(vcpu, cr0);
+	} else if (uses_pdptrs(cr0, vcpu_cr4(vcpu), vcpu->efer) &&
+		   ((cr0 ^ old) & (X86_CR0_CD | X86_CR0_NW)) && load_pdptrs(vcpu, vcpu_cr3(vcpu))) {
+		return 1;
 	}
 	hw_set_cr0(vcpu, cr0);
 	if ((cr0 ^ old) & CR0_PAGING)

@@ -120,7 +120,9 @@ int virt_get(void)
 	int r = 0;
 
 	mutex_lock(&virt_lock);
-	if (!virt_on)
+	if (READ_ONCE(hw_shutting_down))
+		r = -ESHUTDOWN;
+	else if (!virt_on)
 		r = turn_on();
 	if (!r)
 		virt_users++;
@@ -172,8 +174,9 @@ static int suspend(void)
 
 static void resume(void)
 {
-	if (virt_on && hw_enable_cpu())
-		pr_err("minivmm: VT-x couldn't be switched on again after suspend\n");
+	hw_shutting_down |= virt_on && hw_enable_cpu();
+	if (hw_shutting_down)
+		pr_err("minivmm: VT-x couldn't be switched on again after suspend; no VM will run any more\n");
 }
 
 static struct syscore_ops syscore = { .suspend = suspend, .resume = resume };

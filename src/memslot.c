@@ -240,8 +240,15 @@ static int replace_slot(struct vm *vm, int index, const struct memslot *with)
 
 	if (!new)
 		return -ENOMEM;
+	/* the host's changes must find what maps it until nothing does */
+	spin_lock(&vm->mmu_lock);
+	vm->leaving = &gone;
+	spin_unlock(&vm->mmu_lock);
 	publish(vm, new, true);
 	mmu_zap_range(vm, gone.base_gfn, gone.base_gfn + gone.npages);
+	spin_lock(&vm->mmu_lock);
+	vm->leaving = NULL;
+	spin_unlock(&vm->mmu_lock);
 	if (!with || with->dirty_bitmap != gone.dirty_bitmap)
 		kvfree(gone.dirty_bitmap);
 	return 0;

@@ -144,6 +144,7 @@ struct vm {
 	spinlock_t mmu_lock;		/* page tables; taken inside the host's page-table locks */
 	struct mmu_page *root;		/* EPT: the one root, made with the first vCPU */
 	struct mm_watch *watch;		/* this mm's notifier */
+	const struct memslot *leaving;	/* out of the array, still mapped; under mmu_lock */
 	struct list_head watch_link;
 	int watch_users;		/* callbacks that use this VM now; under the watch's lock */
 	bool hw_accessed_bits;		/* the CPU keeps A and D bits in our tables */

@@ -304,7 +304,7 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 	case X2APIC_FIRST ... X2APIC_LAST:
 		return vcpu->lapic ? lapic_msr_set(vcpu, index, data) : !by_client || data;
 	}
-	if (holds_address(index) && !canonical(data))
+	if ((holds_address(index) && !canonical(data)) || (index == MSR_SYSCALL_MASK && data >> 32))
 		return 1;
 	return hw_set_msr(vcpu, index, data) ? set_kept(vcpu, index, data, by_client) : 0;
 }

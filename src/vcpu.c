@@ -19,6 +19,7 @@
 
 void vcpu_kick(struct vcpu *vcpu)
 {
+	unsigned int target;
 	int cpu;
 
 	rcuwait_wake_up(&vcpu->wait);
@@ -28,8 +29,12 @@ void vcpu_kick(struct vcpu *vcpu)
 	 */
 	cpu = get_cpu();
 	if (READ_ONCE(vcpu->cpu) != cpu &&
-	    cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING) == VCPU_IN_GUEST)
-		smp_send_reschedule(READ_ONCE(vcpu->cpu));
+	    cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING) == VCPU_IN_GUEST) {
+		/* it may have left, and been put, meanwhile: then it is -1 */
+		target = READ_ONCE(vcpu->cpu);
+		if (target < nr_cpu_ids)
+			smp_send_reschedule(target);
+	}
 	put_cpu();
 }
 
@@ -40,6 +45,7 @@ static void nothing(void *arg)
 void vm_kick_and_wait(struct vm *vm, enum request request)
 {
 	struct vcpu *vcpu;
+	unsigned int cpu;
 	int i;
 
 	lockdep_assert_held(&vm->mmu_lock);
@@ -48,8 +54,12 @@ void vm_kick_and_wait(struct vm *vm, enum request request)
 	for_each_vcpu(i, vcpu, vm) {
 		vcpu_request(vcpu, request);
 		/* a full barrier: either it sees the request before it enters, or we see it inside */
-		if (cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING) != VCPU_OUTSIDE)
-			cpumask_set_cpu(READ_ONCE(vcpu->cpu), vm->kick_mask);
+		if (cmpxchg(&vcpu->mode, VCPU_IN_GUEST, VCPU_EXITING) == VCPU_OUTSIDE)
+			continue;
+		/* it may have left, and been put, meanwhile: then it is -1 */
+		cpu = READ_ONCE(vcpu->cpu);
+		if (cpu < nr_cpu_ids)
+			cpumask_set_cpu(cpu, vm->kick_mask);
 	}
 	smp_call_function_many(vm->kick_mask, nothing, NULL, true);
 }
@@ -317,7 +327,8 @@ static bool try_enter(struct vcpu *vcpu)
 	xfer_to_guest_mode_prepare();
 	smp_store_mb(vcpu->mode, VCPU_IN_GUEST);
 	/* what is requested from here on comes with an IPI, and the entry exits again at once */
-	if (READ_ONCE(vcpu->requests) || xfer_to_guest_mode_work_pending() || !hw_cpu_enabled()) {
+	if (READ_ONCE(vcpu->requests) || xfer_to_guest_mode_work_pending() || !hw_cpu_enabled() ||
+	    (vcpu->lapic && lapic_has_events(vcpu))) {
 		WRITE_ONCE(vcpu->mode, VCPU_OUTSIDE);
 		if (events)
 			vcpu_request(vcpu, REQ_EVENT);

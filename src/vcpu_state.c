@@ -114,6 +114,20 @@ static void set_control_registers(struct vcpu *vcpu, const struct minivmm_sregs 
 		load_pdptrs(vcpu, s->cr3);
 }
 
+/* What the bitmap of GET_SREGS reported: being delivered, or waiting for the guest to take it. */
+static void restore_interrupt(struct vcpu *vcpu, int vector)
+{
+	vcpu->interrupt.injected = false;
+	vcpu->pending_irq = -1;
+	if (!vcpu->lapic) {
+		vcpu->pending_irq = vector;
+		return;
+	}
+	vcpu->interrupt.injected = true;
+	vcpu->interrupt.soft = false;
+	vcpu->interrupt.vector = vector;
+}
+
 static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
 {
 	int irq;
@@ -137,7 +151,7 @@ static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
 		vcpu->mp_state = MP_RUNNABLE;
 	irq = find_first_bit((const unsigned long *)s->interrupt_bitmap, MINIVMM_NR_INTERRUPTS);
 	if (irq < MINIVMM_NR_INTERRUPTS)
-		vcpu->pending_irq = irq;
+		restore_interrupt(vcpu, irq);
 	hw_flush_guest_tlb(vcpu);
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;

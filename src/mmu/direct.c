@@ -139,6 +139,14 @@ bool direct_present(struct vm *vm, gfn_t gfn)
 	return find_leaf(vm, gfn, &level);
 }
 
+int direct_level(struct vm *vm, gfn_t gfn)
+{
+	int level;
+
+	find_leaf(vm, gfn, &level);
+	return level;
+}
+
 /* ---- over ranges ----------------------------------------------------------------------------- */
 
 struct range_op {

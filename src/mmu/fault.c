@@ -156,6 +156,9 @@ static int mapping_level(struct vm *vm, const struct fault *f)
 	    (hw_no_exec_large_pages() && f->exec))
 		return 1;
 	level = min(level, host_level(vm->mm, f->hva));
+	/* a table that a fetch has put there stays, or the two would replace each other without end */
+	if (hw_no_exec_large_pages())
+		level = min(level, direct_level(vm, f->gfn));
 	for (; level > 1; level--) {
 		gfn_t mask = level_pages(level) - 1, first = f->gfn & ~mask;
 
@@ -241,6 +244,17 @@ static int map_fault(struct vcpu *vcpu, struct fault *f)
 	return 1;
 }
 
+/*
+ * What the guest may write counts as written from here on: the host sees nothing of its writes, and
+ * would drop a page whose own entries are clean. Cleaning it again goes through the notifier.
+ */
+static void release_page(struct page *page, bool writable)
+{
+	if (writable && !PageReserved(page) && !PageDirty(page))
+		set_page_dirty_lock(page);
+	put_page(page);
+}
+
 static int fault_in(struct vcpu *vcpu, struct fault *f)
 {
 	int i, r;
@@ -256,9 +270,9 @@ static int fault_in(struct vcpu *vcpu, struct fault *f)
 	ask_around(f);
 	r = map_fault(vcpu, f);
 	for (i = 0; i < f->nr_around; i++)
-		put_page(f->around[i]);
+		release_page(f->around[i], true);
 	if (f->page)
-		put_page(f->page);
+		release_page(f->page, f->writable);
 	return r;
 }
 

@@ -46,6 +46,7 @@ struct mapping {
 void direct_map(struct vm *vm, struct mmu_cache *cache, const struct mapping *m,
 		struct list_head *freed, bool *flush);
 bool direct_present(struct vm *vm, gfn_t gfn);
+int direct_level(struct vm *vm, gfn_t gfn);	/* of the lowest table there */
 /* Clears what maps [*start, end), up to a bounded amount of work: *start tells how far it came. */
 bool direct_zap(struct vm *vm, gfn_t *start, gfn_t end, struct list_head *freed);
 bool direct_write_protect(struct vm *vm, gfn_t *start, gfn_t end);	/* likewise */

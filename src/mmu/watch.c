@@ -67,6 +67,12 @@ void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end)
 	spin_lock(&vm->mmu_lock);
 	while (start < end) {
 		hit |= direct_write_protect(vm, &start, end);
+		if (!need_resched() && !spin_needbreak(&vm->mmu_lock))
+			continue;
+		/* whoever has the lock next takes an empty entry for one that nobody has cached */
+		if (hit)
+			vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+		hit = false;
 		cond_resched_lock(&vm->mmu_lock);
 	}
 	/* until here a vCPU may still write by its TLB; the log's reader waits for this */
@@ -87,6 +93,8 @@ static void zap_hva_range(struct vm *vm, hva_t start, hva_t end, bool may_yield)
 	for (i = 0; i < slots->count; i++)
 		if (slot_range(&slots->slot[i], start, end, &first, &last))
 			zap_and_flush(vm, first, last, may_yield);
+	if (vm->leaving && slot_range(vm->leaving, start, end, &first, &last))
+		zap_and_flush(vm, first, last, may_yield);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
 }

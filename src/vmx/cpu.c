@@ -8,6 +8,7 @@
  */
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <asm/intel_pt.h>
@@ -152,7 +153,7 @@ bool vmcs_load(struct vmx_vcpu *vmx, int cpu)
  */
 bool vmx_wait_until_on(void)
 {
-	if (!preemptible() || READ_ONCE(hw_shutting_down))
+	if (!preemptible() || READ_ONCE(hw_shutting_down) || fatal_signal_pending(current))
 		return false;
 	schedule_timeout_uninterruptible(1);
 	return true;

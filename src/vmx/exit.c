@@ -105,8 +105,10 @@ static int reflect_debug(struct vmx_vcpu *vmx, bool icebp)
 	u64 conditions = vmx_exit_qual(vmx) & (DR_TRAP_BITS | DR_STEP | DR6_BD);
 
 	vcpu->dr6 = (vcpu->dr6 & ~(u64)DR_TRAP_BITS) | conditions;
-	if (icebp)
+	if (icebp) {
 		advance_rip(vcpu, vmcs_read32(VM_EXIT_INSTRUCTION_LEN));
+		hw_clear_interrupt_shadow(vcpu);
+	}
 	inject_exception(vcpu, X86_TRAP_DB);
 	return 1;
 }
@@ -231,6 +233,7 @@ static int handle_dr_access(struct vmx_vcpu *vmx)
 	struct vcpu *vcpu = &vmx->vcpu;
 	u64 qual = vmx_exit_qual(vmx);
 	int dr = qual & 7, reg = (qual >> 8) & 15;
+	u64 value;
 
 	if ((dr == 4 || dr == 5) && (vcpu_cr4(vcpu) & X86_CR4_DE)) {
 		inject_exception(vcpu, X86_TRAP_UD);
@@ -252,7 +255,9 @@ static int handle_dr_access(struct vmx_vcpu *vmx)
 		hw_skip_instruction(vcpu);
 		return 1;
 	}
-	return finish_or_gp(vcpu, set_dr(vcpu, dr, reg_read(vcpu, reg)));
+	value = reg_read(vcpu, reg);
+	/* outside 64-bit mode the upper half of the register isn't looked at */
+	return finish_or_gp(vcpu, set_dr(vcpu, dr, is_64bit_code(vcpu) ? value : (u32)value));
 }
 
 static int handle_xsetbv(struct vmx_vcpu *vmx)

@@ -3,6 +3,7 @@
  * Speculative-execution mitigations around an entry that aren't single instructions of enter.S.
  * What the host kernel decided is followed; nothing is decided here.
  */
+#include <linux/cpu.h>
 #include <linux/gfp.h>
 #include <linux/hardirq.h>
 #include <linux/module.h>
@@ -14,9 +15,6 @@
 #include "vmx/vmx.h"
 
 #define L1D_FLUSH_ORDER	4	/* 64 KiB: twice the L1D of every affected CPU */
-
-/* of the host kernel, which declares it nowhere */
-extern bool itlb_multihit_kvm_mitigation;
 
 DEFINE_STATIC_KEY_FALSE(vmx_l1d_flush_wanted);
 bool vmx_itlb_multihit __ro_after_init;
@@ -51,7 +49,7 @@ static int init_l1d_flush(void)
 
 int vmx_mitigations_init(void)
 {
-	vmx_itlb_multihit = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && itlb_multihit_kvm_mitigation;
+	vmx_itlb_multihit = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 	return init_l1d_flush();
 }
 

@@ -43,6 +43,11 @@ void hw_inject_exception(struct vcpu *vcpu)
 	struct exception *e = &vcpu->exception;
 	u32 type = e->soft ? INTR_TYPE_SOFT_EXCEPTION : INTR_TYPE_HARD_EXCEPTION;
 
+	/* SDM "Checks on Guest Non-Register State": TF under a shadow goes with a pending single step */
+	if (e->vector == X86_TRAP_DB && (vcpu_rflags(vcpu) & X86_EFLAGS_TF) &&
+	    hw_interrupt_shadow(vcpu))
+		vmcs_writel(GUEST_PENDING_DBG_EXCEPTIONS,
+			    vmcs_readl(GUEST_PENDING_DBG_EXCEPTIONS) | DR_STEP);
 	/* in real mode no exception pushes an error code, and the entry checks that */
 	inject(type, e->vector, e->has_error_code && is_protected(vcpu), e->error_code,
 	       vcpu->event_len);
@@ -323,7 +328,7 @@ static noinstr unsigned long enter_once(struct vmx_vcpu *vmx)
 static void note_refused_entry(struct vmx_vcpu *vmx)
 {
 	vmx->info_avail = 0;
-	vmx->exit_reason = 0;
+	vmx->exit_reason = VMX_EXIT_REASONS_FAILED_VMENTRY;
 	if (this_cpu_read(vmx_on)) {
 		vmx->entry_refused = true;
 		vmx->failed_instruction = vmcs_read32(VM_INSTRUCTION_ERROR);
@@ -363,6 +368,7 @@ void hw_enter(struct vcpu *vcpu)
 
 	vmx->entry_retry = false;
 	refresh_host_cr(vmx);
+	vmx->host_debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	counters = perf_guest_get_msrs(&nr_counters, NULL);
 	stop_host_counters(counters, nr_counters);
 	own_xcr0 = has_own_xcr0(vcpu);

@@ -55,9 +55,7 @@ static void write_per_cpu_host_state(struct vmx_vcpu *vmx, int cpu)
 	u64 value;
 
 	vmcs_writel(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
-	vmx->host_gdt.address = (unsigned long)get_cpu_gdt_ro(cpu);
-	vmx->host_gdt.size = GDT_SIZE - 1;
-	vmcs_writel(HOST_GDTR_BASE, vmx->host_gdt.address);
+	vmcs_writel(HOST_GDTR_BASE, (unsigned long)get_cpu_gdt_ro(cpu));
 	rdmsrl(MSR_IA32_SYSENTER_ESP, value);
 	vmcs_writel(HOST_IA32_SYSENTER_ESP, value);
 	vmx->vmcs_gs_base = cpu_kernelmode_gs_base(cpu);
@@ -67,7 +65,9 @@ static void write_per_cpu_host_state(struct vmx_vcpu *vmx, int cpu)
 
 static void write_controls(struct vmx_vcpu *vmx)
 {
-	u32 cpu = vmx_caps.cpu, cpu2 = vmx_caps.cpu2;
+	u32 cpu = vmx_caps.cpu;
+	/* instructions that hw_cpuid_changed() allows */
+	u32 cpu2 = vmx_caps.cpu2 & ~(SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID);
 
 	if (vmx->vcpu.vm->mmu_mode == MMU_EPT) {
 		/* the guest's paging is its own business */
@@ -226,7 +226,8 @@ void hw_cpuid_changed(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 cpu2 = vmx->cpu2_controls & ~(SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID);
 
-	if (guest_has(vcpu, X86_FEATURE_RDTSCP) || guest_has(vcpu, X86_FEATURE_RDPID)) {
+	if ((vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_RDTSCP) &&
+	    (guest_has(vcpu, X86_FEATURE_RDTSCP) || guest_has(vcpu, X86_FEATURE_RDPID))) {
 		cpu2 |= vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_RDTSCP;
 		vmx->user_msr_used |= BIT(USER_MSR_TSC_AUX);
 		vmx_user_msrs_changed(vmx);
@@ -299,10 +300,9 @@ static void write_kernel_gs_base(u64 value)
  */
 void vmx_save_host(struct vmx_vcpu *vmx)
 {
-	if (vmx->host_saved)
+	if (vmx->host_saved || !this_cpu_read(vmx_on))
 		return;
 
-	vmx->host_debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
 	vmx->host_ldt_sel = read_ldt();
 	savesegment(ds, vmx->host_ds_sel);
 	savesegment(es, vmx->host_es_sel);
@@ -345,6 +345,6 @@ void vmx_restore_host(struct vmx_vcpu *vmx)
 	/* an exit leaves TR's limit at 0x67 and GDTR's at 0xffff */
 	invalidate_tss_limit();
 	write_kernel_gs_base(vmx->host_kernel_gs_base);
-	load_gdt(&vmx->host_gdt);
+	load_fixmap_gdt(raw_smp_processor_id());
 	vmx->host_saved = false;
 }
