@@ -48,7 +48,7 @@ def start(machine, job, directory, terminal, held):
         )
 
 
-def explain(job, directory, outcome):
+def explain(job, directory, outcome, status):
     """Why a run ended without saying so itself, by what Bochs printed."""
     said = read(f"{directory}/bochs.out").replace(b"\0", b"").decode(errors="replace")
     message = re.search(r"exiting with the following message:\s*\n\s*(.*)", said)
@@ -59,6 +59,9 @@ def explain(job, directory, outcome):
     elif message:
         outcome.code = errors.CRASHED
         outcome.problem = machine_ended(message[1])
+    elif status < 0:
+        outcome.code = errors.CANNOT
+        outcome.problem = f"Bochs was killed by signal {-status}"
     else:
         outcome.code = errors.CANNOT
         outcome.problem = "Bochs ended without a reason: " + " | ".join(

@@ -82,10 +82,12 @@ def start(machine, job, directory, terminal, held):
         )
 
 
-def explain(_, directory, outcome):
+def explain(_, directory, outcome, status):
     """Why a run ended without saying so itself."""
     said = image.read(f"{directory}/qemu.out").decode(errors="replace").strip()
-    if said:
+    if status < 0:
+        outcome.code, outcome.problem = errors.CANNOT, f"QEMU was killed by signal {-status}"
+    elif said:
         outcome.code, outcome.problem = errors.CANNOT, f"QEMU: {said}"
     else:
         outcome.code, outcome.problem = errors.CRASHED, "the lab's machine reset or was powered off"

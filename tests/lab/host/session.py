@@ -42,7 +42,7 @@ def run(backend, machine, job, directory, terminal=None):
             f"the lab was stopped after {job.seconds} s of wall-clock time",
         )
     elif not (outcome.ended or outcome.problem or outcome.left):
-        backend.explain(job, directory, outcome)
+        backend.explain(job, directory, outcome, process.returncode)
     for name, wire in zip(WIRES, (output, records, console)):
         keep(os.path.join(directory, f"{name}.log"), wire.received)
     return outcome, console.lines()
