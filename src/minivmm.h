@@ -36,7 +36,7 @@ struct vcpu;
 struct irqchip;		/* irq/ */
 struct lapic;
 struct pit;
-struct emulator;	/* io.c */
+struct emulator;	/* emulator.c */
 struct cpuid_table;
 
 /* ---- addresses ------------------------------------------------------------------------------- */
@@ -202,6 +202,14 @@ struct vcpu_stats {
 	u64 tlb_flushes, host_state_loads;
 };
 
+/* A port access that userspace does or has just done. */
+struct pio {
+	u16 port;
+	u8 size;
+	bool in;
+	u32 count;
+};
+
 /* What a RUN that returned for I/O has still to do when it is called again. */
 typedef int (*complete_fn)(struct vcpu *vcpu);
 
@@ -244,6 +252,8 @@ struct vcpu {
 	struct minivmm_run *run;	/* the page that is mmap'ed; hostile: read once */
 	void *pio_data;			/* the second one */
 	complete_fn complete;
+	struct pio pio;
+	u64 io_rip;			/* at an exit for I/O: the client may set another */
 	struct emulator *emulator;
 	struct preempt_notifier preempt_notifier;
 	sigset_t sigmask;
@@ -545,14 +555,22 @@ void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end);
  */
 int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct guest_fault *fault);
 
-/* ---- io.c: buses, port and memory-mapped I/O, and the emulator's callbacks --------------------- */
+/* ---- io.c: the buses, and port I/O ------------------------------------------------------------- */
 
 int io_bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev);
 /* All of a device's ranges; when it returns no handler of the device runs any more. May sleep. */
 void io_bus_unregister(struct vm *vm, enum io_bus_id bus, struct io_device *dev);
 void io_bus_destroy(struct vm *vm);
+/* Under vm->srcu: 0, or -EOPNOTSUPP if the access is userspace's. vcpu. */
+int io_bus_access(struct vcpu *vcpu, enum io_bus_id bus, u64 addr, int len, void *data, bool write);
+int exit_pio(struct vcpu *vcpu);		/* with vcpu->pio */
+/* Is it where it was at the exit? Else the client has sent it elsewhere, and that's that. */
+bool io_same_place(struct vcpu *vcpu);
 /* IN or OUT without string prefix: done by a device in the kernel (1) or to userspace (0). vcpu. */
 int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
+
+/* ---- emulator.c ------------------------------------------------------------------------------ */
+
 /* The instruction at RIP, one or, with REP, a bounded number of iterations. vcpu. */
 int emulate_instruction(struct vcpu *vcpu);
 /* The same after an access to gva that the CPU has translated already, not for a page-table walk. */

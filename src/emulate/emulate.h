@@ -4,7 +4,7 @@
  *
  * decode.c turns bytes into a struct insn by tables that know the length and the operands of every
  * instruction; execute.c performs those it has a function for. Both reach the guest only through
- * the emu_host_*() functions below, which whoever links the emulator provides: io.c in the module,
+ * the emu_host_*() functions below, which whoever links it provides: emulator.c in the module,
  * a model of memory in the unit tests. Nothing here allocates, sleeps or knows a hypervisor.
  *
  * An instruction is done whole or not at all: registers change only in emu.out, which the caller

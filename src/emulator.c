@@ -1,0 +1,740 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The emulator's host: a vCPU as src/emulate/ sees it, and the exits that an instruction makes.
+ *
+ * How an instruction meets a device that userspace emulates:
+ *  - A write is queued while the instruction runs and goes out when it is done: one exit for each
+ *    piece of at most 8 bytes, RIP already behind the instruction.
+ *  - A read stops the instruction before it has changed anything. The next RUN brings the data;
+ *    they go into a log, and the instruction is executed again, its reads so far answered from the
+ *    log. If the client has done nothing else to the vCPU meanwhile, it isn't fetched and decoded
+ *    again; else it is, from its first byte, and mode, registers and code may be others.
+ *
+ * What the client can change at any time, the run page and the one behind it, is read once.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+#include <asm/debugreg.h>
+
+#include "minivmm.h"
+#include "emulate/emulate.h"
+
+/* ---- the emulator's host state --------------------------------------------------------------- */
+
+#define MMIO_PIECE	8	/* bytes that one exit carries */
+#define MAX_READS	8	/* of devices by one instruction or iteration */
+#define MAX_WRITES	4
+
+struct mmio {
+	gpa_t gpa;
+	u32 len;
+	u8 data[MMIO_PIECE];
+};
+
+/*
+ * Where a page of linear addresses is, for one instruction: a REP has as good a right to a TLB as
+ * it has on a CPU.
+ */
+struct translation {
+	gva_t page;	/* or NO_PAGE */
+	gpa_t gpa;	/* of the page */
+	u32 access;	/* checked for exactly these bits */
+};
+
+#define NO_PAGE	(~(gva_t)0)	/* a page's address ends in zeros */
+
+enum { TLB_READ, TLB_WRITE, NR_TLB };
+
+struct emulator {
+	struct emu emu;
+	struct vcpu *vcpu;
+	bool decoded;	/* emu is as the last run left it, but for data that it waits for */
+
+	/* reads of devices, so far, of the instruction that is being done; how many of them this run
+	 * has used; and after EMU_IO, if not for a port, the one behind them is asked for */
+	struct mmio log[MAX_READS];
+	int logged, replayed;
+
+	/* writes for userspace, of the instruction that was done; and the next to go out */
+	struct mmio queue[MAX_WRITES];
+	int queued, sent;
+
+	/* vcpu->pio: a port access that userspace does or has just done */
+	bool pio_wanted;		/* asked for by the instruction that is being done */
+	bool pio_ready;			/* pio_data holds what an IN has brought */
+
+	struct translation tlb[NR_TLB];
+	gpa_t code;			/* what was fetched last */
+	struct guest_fault fault;	/* of the last walk, if it found one */
+
+	int error;			/* EMU_ERROR: RUN's errno */
+	const char *why;		/* EMU_UNHANDLED: if not for the instruction itself */
+};
+
+static struct emulator *to_emulator(struct emu *e)
+{
+	return container_of(e, struct emulator, emu);
+}
+
+static struct emulator *emulator_get(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (likely(em))
+		return em;
+	em = kzalloc(sizeof(*em), GFP_KERNEL_ACCOUNT);
+	if (!em)
+		return NULL;
+	em->vcpu = vcpu;
+	em->emu.regs = vcpu->r;
+	em->emu.port_data = vcpu->pio_data;
+	vcpu->emulator = em;
+	return em;
+}
+
+/**
+ * emulator_free() - frees what emulation has allocated for a vCPU
+ * @vcpu: the vCPU, which doesn't run any more
+ */
+void emulator_free(struct vcpu *vcpu)
+{
+	kfree(vcpu->emulator);
+	vcpu->emulator = NULL;
+}
+
+/**
+ * emulator_forget() - the vCPU may not be what it was when an instruction asked for data
+ * @vcpu: the vCPU
+ */
+void emulator_forget(struct vcpu *vcpu)
+{
+	if (vcpu->emulator)
+		vcpu->emulator->decoded = false;
+}
+
+/* ---- exits ------------------------------------------------------------------------------------ */
+
+static int exit_mmio(struct emulator *em, const struct mmio *mmio, bool write)
+{
+	struct minivmm_run *run = em->vcpu->run;
+
+	em->vcpu->io_rip = em->vcpu->r[R_RIP];	/* cached since emulator_load() */
+	em->vcpu->stats.mmio_exits++;
+	run->exit_reason = MINIVMM_EXIT_MMIO;
+	run->mmio.phys_addr = mmio->gpa;
+	run->mmio.len = mmio->len;
+	run->mmio.is_write = write;
+	if (write)
+		memcpy(run->mmio.data, mmio->data, sizeof(run->mmio.data));
+	return 0;
+}
+
+/* ---- ports ------------------------------------------------------------------------------------ */
+
+enum emu_result emu_host_in(struct emu *e, u16 port, unsigned int size, unsigned int *count)
+{
+	struct emulator *em = to_emulator(e);
+	struct pio *pio = &em->vcpu->pio;
+	unsigned int i;
+	u64 item;
+
+	if (em->pio_ready && pio->port == port && pio->size == size && pio->count <= *count) {
+		em->pio_ready = false;
+		*count = pio->count;
+		return EMU_OK;
+	}
+	for (i = 0; i < *count; i++) {
+		if (io_bus_access(em->vcpu, BUS_PIO, port, size, &item, false))
+			break;
+		memcpy(e->port_data + i * size, &item, size);
+	}
+	if (i) {
+		*count = i;
+		return EMU_OK;
+	}
+	*pio = (struct pio){ .port = port, .size = size, .in = true, .count = *count };
+	memset(e->port_data, 0, *count * size);
+	em->pio_wanted = true;
+	return EMU_IO;
+}
+
+enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigned int count)
+{
+	struct emulator *em = to_emulator(e);
+	unsigned int i;
+	u64 item = 0;
+
+	for (i = 0; i < count; i++) {
+		void *data = e->port_data + i * size;
+
+		memcpy(&item, data, size);	/* the client may change it any time */
+		if (!io_bus_access(em->vcpu, BUS_PIO, port, size, &item, true))
+			continue;
+		/* a device that left in the middle: the client gets what it hasn't seen */
+		memmove(e->port_data, data, (count - i) * size);
+		em->vcpu->pio = (struct pio){ .port = port, .size = size, .count = count - i };
+		em->pio_wanted = true;
+		e->stop = true;
+		break;
+	}
+	return EMU_OK;
+}
+
+/* ---- the guest's memory and devices ---------------------------------------------------------- */
+
+static inline bool is_memory(struct vcpu *vcpu, gpa_t gpa, bool write)
+{
+	struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
+
+	return slot && !(write && slot->flags & MINIVMM_MEM_READONLY);
+}
+
+static enum emu_result host_error(struct emulator *em, int error)
+{
+	em->error = error;
+	return EMU_ERROR;
+}
+
+static enum emu_result unhandled(struct emulator *em, const char *why)
+{
+	em->why = why;
+	return EMU_UNHANDLED;
+}
+
+static struct translation *tlb_entry(struct emulator *em, u32 access)
+{
+	return &em->tlb[access & ACCESS_WRITE ? TLB_WRITE : TLB_READ];
+}
+
+static inline void tlb_clear(struct emulator *em)
+{
+	em->tlb[TLB_READ].page = NO_PAGE;
+	em->tlb[TLB_WRITE].page = NO_PAGE;
+}
+
+/* walk_guest() hasn't found what it was to. */
+static noinline enum emu_result no_translation(struct emulator *em, int r)
+{
+	if (r == -EAGAIN)
+		return unhandled(em, "its page tables aren't in memory");
+	if (r < 0)
+		return host_error(em, r);
+	em->emu.fault = (struct emu_fault){
+		.vector = em->fault.vector, .has_code = true,
+		.code = em->fault.error_code, .address = em->fault.address,
+	};
+	return EMU_FAULT;
+}
+
+static noinline enum emu_result tlb_fill(struct emulator *em, struct translation *t, gva_t gva,
+					 u32 access)
+{
+	int r;
+
+	t->page = NO_PAGE;
+	r = walk_guest(em->vcpu, gva, access, &t->gpa, &em->fault);
+	if (r)
+		return no_translation(em, r);
+	t->page = gva & PAGE_MASK;
+	t->gpa &= PAGE_MASK;
+	t->access = access;
+	return EMU_OK;
+}
+
+/* Where a linear address is, for an access by the bits of a page fault's error code. */
+static inline enum emu_result translate(struct emulator *em, gva_t gva, u32 access, gpa_t *gpa)
+{
+	struct translation *t = tlb_entry(em, access);
+	enum emu_result r = EMU_OK;
+
+	if (t->page != (gva & PAGE_MASK) || t->access != access)
+		r = tlb_fill(em, t, gva, access);
+	*gpa = t->gpa | offset_in_page(gva);
+	return r;
+}
+
+static u32 walk_access(const struct emu *e, unsigned int access)
+{
+	u32 bits = access & EMU_WRITE ? ACCESS_WRITE : 0;
+
+	if (e->cpl == 3 && !(access & EMU_SYSTEM))
+		bits |= ACCESS_USER;
+	return bits;
+}
+
+static bool in_one_page(u64 linear, unsigned int len)
+{
+	return offset_in_page(linear) + len <= PAGE_SIZE;
+}
+
+/* Linear addresses end at 4G but for 64-bit code, and for the CPU itself in long mode. */
+static bool wraps_at_4g(const struct emu *e, unsigned int access)
+{
+	return access & EMU_SYSTEM ? !e->long_mode : e->mode != EMU_LONG;
+}
+
+/* A linear range that crosses into another page. */
+struct span {
+	struct { gpa_t gpa; unsigned int len; } part[2];
+};
+
+/* Both pages, before anything happens to the first: the second may fault. */
+static enum emu_result translate_span(struct emulator *em, gva_t gva, unsigned int len,
+				      unsigned int access, struct span *span)
+{
+	unsigned int first = PAGE_SIZE - offset_in_page(gva);
+	u32 bits = walk_access(&em->emu, access);
+	enum emu_result r;
+
+	span->part[0].len = first;
+	r = translate(em, gva, bits, &span->part[0].gpa);
+	if (r != EMU_OK)
+		return r;
+	gva += first;
+	if (wraps_at_4g(&em->emu, access))
+		gva = (u32)gva;
+	span->part[1].len = len - first;
+	return translate(em, gva, bits, &span->part[1].gpa);
+}
+
+/* A device in the kernel: 0, or -EOPNOTSUPP. Under vm->srcu. */
+static inline int mmio_device(struct vcpu *vcpu, gpa_t gpa, int len, void *data, bool write)
+{
+	if (vcpu->lapic && lapic_in_range(vcpu, gpa))
+		return write ? lapic_mmio_write(vcpu, gpa, len, data) :
+			       lapic_mmio_read(vcpu, gpa, len, data);
+	return io_bus_access(vcpu, BUS_MMIO, gpa, len, data, write);
+}
+
+static enum emu_result mmio_read(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
+{
+	struct mmio *entry;
+
+	if (em->replayed == MAX_READS)
+		return unhandled(em, "it reads devices too often");
+	entry = &em->log[em->replayed];
+	if (em->replayed < em->logged) {
+		if (entry->gpa == gpa && entry->len == len)
+			goto logged;
+		em->logged = em->replayed;	/* it isn't the same instruction any more */
+	}
+	*entry = (struct mmio){ .gpa = gpa, .len = len };
+	if (mmio_device(em->vcpu, gpa, len, entry->data, false)) {
+		return EMU_IO;
+	}
+	em->logged++;
+logged:
+	em->replayed++;
+	memcpy(data, entry->data, len);
+	return EMU_OK;
+}
+
+static inline enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len,
+					void *data)
+{
+	int r;
+
+	if (!is_memory(em->vcpu, gpa, false))
+		return len <= MMIO_PIECE ? mmio_read(em, gpa, len, data) :
+					   unhandled(em, "it reads too much of a device at once");
+	r = read_guest(em->vcpu, gpa, data, len);
+	return r ? host_error(em, r) : EMU_OK;
+}
+
+static noinline enum emu_result read_across(struct emulator *em, u64 linear, void *data,
+					    unsigned int len, unsigned int access)
+{
+	enum emu_result r;
+	struct span span;
+
+	r = translate_span(em, linear, len, access, &span);
+	if (r == EMU_OK)
+		r = read_part(em, span.part[0].gpa, span.part[0].len, data);
+	if (r == EMU_OK)
+		r = read_part(em, span.part[1].gpa, span.part[1].len, data + span.part[0].len);
+	return r;
+}
+
+enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned int len,
+			      unsigned int access)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	gpa_t gpa;
+
+	if (!in_one_page(linear, len))
+		return read_across(em, linear, data, len, access);
+	r = translate(em, linear, walk_access(e, access), &gpa);
+	return r == EMU_OK ? read_part(em, gpa, len, data) : r;
+}
+
+/* A device's: at once if it is in the kernel, else when the instruction is done. */
+static enum emu_result mmio_write(struct emulator *em, gpa_t gpa, unsigned int len,
+				  const void *data)
+{
+	struct mmio *entry = &em->queue[em->queued];
+
+	if (em->queued == MAX_WRITES || len > MMIO_PIECE)
+		return unhandled(em, "it writes too much to a device at once");
+	*entry = (struct mmio){ .gpa = gpa, .len = len };
+	memcpy(entry->data, data, len);
+	if (mmio_device(em->vcpu, gpa, len, entry->data, true)) {
+		em->queued++;
+		em->emu.stop = true;	/* so that iterations reach it in order */
+	}
+	return EMU_OK;
+}
+
+static inline enum emu_result write_part(struct emulator *em, gpa_t gpa, unsigned int len,
+				  const void *data)
+{
+	if (!is_memory(em->vcpu, gpa, true))
+		return mmio_write(em, gpa, len, data);
+	return write_guest(em->vcpu, gpa, data, len) ? host_error(em, -EFAULT) : EMU_OK;
+}
+
+static noinline enum emu_result write_across(struct emulator *em, u64 linear, const void *data,
+					     unsigned int len)
+{
+	enum emu_result r;
+	struct span span;
+
+	r = translate_span(em, linear, len, EMU_WRITE, &span);
+	if (r == EMU_OK)
+		r = write_part(em, span.part[0].gpa, span.part[0].len, data);
+	if (r == EMU_OK)
+		r = write_part(em, span.part[1].gpa, span.part[1].len, data + span.part[0].len);
+	return r;
+}
+
+enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	gpa_t gpa;
+
+	if (!in_one_page(linear, len))
+		return write_across(em, linear, data, len);
+	r = translate(em, linear, walk_access(e, EMU_WRITE), &gpa);
+	return r == EMU_OK ? write_part(em, gpa, len, data) : r;
+}
+
+/* 0, 1 if there isn't old, -EFAULT: the client may have unmapped it. */
+static int cmpxchg_user(hva_t hva, u64 old, u64 new, unsigned int len)
+{
+#define CMPXCHG(type) ({							\
+	type o = old;								\
+	__try_cmpxchg_user((type __user *)hva, &o, (type)new, fault_##type);	\
+})
+	switch (len) {
+	case 1:
+		return CMPXCHG(u8);
+	case 2:
+		return CMPXCHG(u16);
+	case 4:
+		return CMPXCHG(u32);
+	default:
+		return CMPXCHG(u64);
+	}
+#undef CMPXCHG
+}
+
+enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, unsigned int len)
+{
+	struct emulator *em = to_emulator(e);
+	struct memslot *slot;
+	enum emu_result r;
+	gpa_t gpa;
+	int ret;
+
+	/* across pages it can't be done at once; a device has no such thing */
+	if (!in_one_page(linear, len))
+		return write_across(em, linear, &new, len);
+	r = translate(em, linear, walk_access(e, EMU_WRITE), &gpa);
+	if (r != EMU_OK)
+		return r;
+	if (!is_memory(em->vcpu, gpa, true))
+		return mmio_write(em, gpa, len, &new);
+	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
+	ret = cmpxchg_user(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), old, new, len);
+	if (ret < 0)
+		return host_error(em, ret);
+	mark_page_dirty(slot, gpa_to_gfn(gpa));
+	return ret ? EMU_RETRY : EMU_OK;
+}
+
+enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
+{
+	struct emulator *em = to_emulator(e);
+	enum emu_result r;
+	gpa_t gpa;
+
+	r = translate(em, linear, walk_access(e, access), &gpa);
+	if (r != EMU_OK)
+		return r;
+	return is_memory(em->vcpu, gpa, access & EMU_WRITE) ? EMU_OK : EMU_IO;
+}
+
+enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len)
+{
+	struct emulator *em = to_emulator(e);
+	u32 access = ACCESS_FETCH | walk_access(e, EMU_READ);
+	int r;
+
+	r = walk_guest(em->vcpu, linear, access, &em->code, &em->fault);
+	if (r)
+		return no_translation(em, r);
+	r = read_guest(em->vcpu, em->code, bytes, len);
+	if (!r)
+		return EMU_OK;
+	return is_memory(em->vcpu, em->code, false) ? host_error(em, r) :
+						      unhandled(em, "it isn't in memory");
+}
+
+/* ---- the vCPU -------------------------------------------------------------------------------- */
+
+void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s)
+{
+	BUILD_BUG_ON((int)EMU_ES != (int)SEG_ES || (int)EMU_TR != (int)SEG_TR ||
+		     (int)EMU_NR_SEGS != (int)NR_SEGS);
+	hw_get_segment(to_emulator(e)->vcpu, s, seg);
+}
+
+u64 emu_host_segment_base(struct emu *e, unsigned int seg)
+{
+	return hw_segment_base(to_emulator(e)->vcpu, seg);
+}
+
+static enum emu_mode emulator_mode(struct vcpu *vcpu)
+{
+	if (!is_protected(vcpu))
+		return EMU_REAL;
+	if (vcpu->rflags & X86_EFLAGS_VM)
+		return EMU_VM86;
+	if (vcpu->code.l && is_long_mode(vcpu))
+		return EMU_LONG;
+	return vcpu->code.db ? EMU_PROT32 : EMU_PROT16;
+}
+
+/* What the instruction finds. Its registers it takes from vcpu->r. */
+static inline void emulator_load(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+
+	BUILD_BUG_ON((int)EMU_RDI != (int)R_RDI || (int)EMU_NR_REGS != (int)NR_GPRS);
+	hw_cache_code_state(vcpu);
+	e->rip = vcpu->r[R_RIP];
+	e->rflags = vcpu->rflags;
+	e->mode = emulator_mode(vcpu);
+	e->long_mode = is_long_mode(vcpu);
+	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : vcpu->code.cpl;
+	e->batch = e->rflags & X86_EFLAGS_TF ? 1 : EMU_BATCH;
+	tlb_clear(em);
+}
+
+/* Takes over what the instruction has changed. It ends an interrupt shadow; TF traps after it. */
+static __always_inline void emulator_commit(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+	unsigned long changed = e->out.changed;
+	int reg;
+
+	for_each_set_bit(reg, &changed, EMU_NR_REGS)
+		reg_write(vcpu, reg, e->out.regs[reg]);
+	if (e->out.rip != e->rip)
+		reg_write(vcpu, R_RIP, e->out.rip);
+	if (e->out.rflags != e->rflags)
+		hw_set_rflags(vcpu, e->out.rflags);
+	hw_clear_interrupt_shadow(vcpu);
+	if (e->rflags & X86_EFLAGS_TF) {
+		vcpu->dr6 = (vcpu->dr6 & ~DR_TRAP_BITS) | DR_STEP;
+		inject_exception(vcpu, X86_TRAP_DB);
+	}
+}
+
+static void emulator_inject(struct emulator *em)
+{
+	const struct emu_fault *fault = &em->emu.fault;
+
+	if (fault->vector == X86_TRAP_PF)
+		inject_page_fault(em->vcpu, fault->address, fault->code);
+	else if (fault->has_code)
+		inject_exception_error(em->vcpu, fault->vector, fault->code);
+	else
+		inject_exception(em->vcpu, fault->vector);
+}
+
+/* As KVM's: the guest gets #UD; if it was its kernel, the client hears of it first. */
+static noinline int emulator_give_up(struct emulator *em)
+{
+	static const char * const modes[] = { "real", "vm86", "16-bit", "32-bit", "64-bit" };
+	const struct insn *insn = &em->emu.insn;
+	struct vcpu *vcpu = em->vcpu;
+	u64 data[3] = { MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES };
+
+	inject_exception(vcpu, X86_TRAP_UD);
+	if (em->emu.cpl)
+		return 1;
+	vcpu_fail(vcpu, "an instruction couldn't be emulated: %s\nRIP %#llx, %s mode, bytes %*ph\n",
+		  em->why ?: "the emulator doesn't know it", em->emu.rip, modes[em->emu.mode],
+		  insn->avail, insn->bytes);
+	if (!insn->avail) {
+		data[0] = 0;
+		return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, 1, data);
+	}
+	memset(&data[1], 0x90, 16);
+	((u8 *)&data[1])[0] = insn->avail;
+	memcpy((u8 *)&data[1] + 1, insn->bytes, insn->avail);
+	return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, 3, data);
+}
+
+/* The next write for userspace, if there is one left. */
+static int send_writes(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (em->sent == em->queued)
+		return 1;
+	exit_mmio(em, &em->queue[em->sent++], true);
+	if (em->sent < em->queued)
+		vcpu->complete = send_writes;
+	return 0;
+}
+
+static int emulate_again(struct emulator *em);
+
+static int complete_mmio_read(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+	struct mmio *read = &em->log[em->logged];
+
+	if (!io_same_place(vcpu))
+		return 1;
+	memcpy(read->data, vcpu->run->mmio.data, MMIO_PIECE);
+	if (em->decoded && emu_finish_load(&em->emu, read->data, read->len) == EMU_OK) {
+		em->decoded = false;
+		emulator_commit(em);
+		return 1;
+	}
+	em->logged++;
+	return emulate_again(em);
+}
+
+static int complete_string_in(struct vcpu *vcpu)
+{
+	struct emulator *em = vcpu->emulator;
+
+	if (!io_same_place(vcpu))
+		return 1;
+	em->pio_ready = true;
+	return emulate_again(em);
+}
+
+static int ask_userspace(struct emulator *em)
+{
+	if (em->pio_wanted) {
+		em->vcpu->complete = complete_string_in;
+		return exit_pio(em->vcpu);
+	}
+	em->vcpu->complete = complete_mmio_read;
+	return exit_mmio(em, &em->log[em->logged], false);
+}
+
+/* Runs the instruction, from its first byte or as it was decoded, and does what follows from it. */
+static int emulate(struct emulator *em, bool decoded)
+{
+	struct vcpu *vcpu = em->vcpu;
+	enum emu_result r;
+	int idx;
+
+	em->replayed = 0;
+	em->queued = 0;
+	em->sent = 0;
+	em->pio_wanted = false;
+	em->why = NULL;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = decoded ? emu_execute(&em->emu) : emu_run(&em->emu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+
+	em->decoded = r == EMU_IO;
+	switch (r) {
+	case EMU_OK:
+	case EMU_PART:
+		emulator_commit(em);
+		return em->pio_wanted && !vcpu->pio.in ? exit_pio(vcpu) : send_writes(vcpu);
+	case EMU_FAULT:
+		emulator_inject(em);
+		return 1;
+	case EMU_IO:
+		return ask_userspace(em);
+	case EMU_RETRY:
+		return 1;
+	case EMU_UNHANDLED:
+		return emulator_give_up(em);
+	case EMU_ERROR:
+		break;
+	}
+	return em->error;
+}
+
+/* With the data that it had to wait for. */
+static int emulate_again(struct emulator *em)
+{
+	bool decoded = em->decoded;
+
+	if (!decoded)
+		emulator_load(em);
+	return emulate(em, decoded);
+}
+
+/* With a translation that is known already, or NO_PAGE. */
+static int emulate_first(struct vcpu *vcpu, gva_t page, gpa_t gpa, bool write)
+{
+	struct emulator *em = emulator_get(vcpu);
+	u32 access;
+
+	if (!em)
+		return -ENOMEM;
+	vcpu->stats.emulated++;
+	em->logged = 0;
+	em->pio_ready = false;
+	emulator_load(em);
+	access = walk_access(&em->emu, write ? EMU_WRITE : EMU_READ);
+	*tlb_entry(em, access) = (struct translation){ page, gpa, access };
+	return emulate(em, false);
+}
+
+/**
+ * emulate_instruction() - does the instruction at RIP in the CPU's place
+ * @vcpu: who was about to
+ *
+ * With REP it does a bounded number of iterations; if some are left RIP stays, and the guest comes
+ * back here after interrupts have had their turn.
+ *
+ * Context: vcpu; may sleep.
+ * Return: 1 = resume, 0 = to userspace, negative = errno of RUN.
+ */
+int emulate_instruction(struct vcpu *vcpu)
+{
+	return emulate_first(vcpu, NO_PAGE, 0, false);
+}
+
+/**
+ * emulate_mmio() - the same after an access that the CPU has translated already, which saves a walk
+ * @vcpu: who did it
+ * @gva: its linear address
+ * @gpa: where that is. Not of an access to the guest's page tables.
+ * @write: whether it was a write
+ *
+ * Context: vcpu; may sleep.
+ * Return: as emulate_instruction().
+ */
+int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write)
+{
+	return emulate_first(vcpu, gva & PAGE_MASK, gpa & PAGE_MASK, write);
+}
