@@ -165,6 +165,33 @@ static int count_retired(const struct memslots *slots)
 	return n;
 }
 
+/*
+ * Those in the guest leave it, and what the CPU has logged of their writes is in the bitmaps when it
+ * returns; each looks at vm->logging before it enters again.
+ */
+static void sync_dirty_log(struct vm *vm)
+{
+	if (!vm->pml)
+		return;
+	spin_lock(&vm->mmu_lock);
+	vm_kick_and_wait(vm, REQ_DIRTY_LOG);
+	spin_unlock(&vm->mmu_lock);
+}
+
+/* The CPU's log is on before the first D bit is cleared: what it would miss is missed for good. */
+static void update_logging(struct vm *vm, const struct memslots *slots)
+{
+	bool logging = false;
+	int i;
+
+	for (i = 0; i < slots->count; i++)
+		logging |= slots->slot[i].dirty_bitmap != NULL;
+	if (vm->logging == logging)
+		return;
+	WRITE_ONCE(vm->logging, logging);
+	sync_dirty_log(vm);
+}
+
 /* Makes new the VM's array. With wait, no reader holds an older one when it returns. */
 static void publish(struct vm *vm, struct memslots *new, bool wait)
 {
@@ -177,6 +204,7 @@ static void publish(struct vm *vm, struct memslots *new, bool wait)
 		synchronize_srcu_expedited(&vm->srcu);
 		free_retired(new);
 	}
+	update_logging(vm, new);
 }
 
 /* The array without slot without (-1: all), and with slot with (NULL: none) in its place. */
@@ -225,10 +253,14 @@ static int find_id(const struct memslots *slots, u16 id)
 	return -1;
 }
 
-static int alloc_dirty_bitmap(struct memslot *slot)
+static int alloc_dirty_bitmap(struct vm *vm, struct memslot *slot)
 {
 	slot->dirty_bitmap = kvcalloc(BITS_TO_LONGS(slot->npages), sizeof(long), GFP_KERNEL_ACCOUNT);
-	return slot->dirty_bitmap ? 0 : -ENOMEM;
+	if (!slot->dirty_bitmap)
+		return -ENOMEM;
+	if (vm->manual_dirty_log & MINIVMM_DIRTY_LOG_INITIALLY_SET)
+		bitmap_set(slot->dirty_bitmap, 0, slot->npages);
+	return 0;
 }
 
 /* Deleting and moving: nobody uses the old slot, and nothing maps it, when this returns. */
@@ -240,6 +272,11 @@ static int replace_slot(struct vm *vm, int index, const struct memslot *with)
 
 	if (!new)
 		return -ENOMEM;
+	/* what was written at the old place is in the log that moves along */
+	if (with && gone.dirty_bitmap) {
+		mmu_zap_range(vm, gone.base_gfn, gone.base_gfn + gone.npages);
+		sync_dirty_log(vm);
+	}
 	/* the host's changes must find what maps it until nothing does */
 	spin_lock(&vm->mmu_lock);
 	vm->leaving = &gone;
@@ -258,7 +295,7 @@ static int create_slot(struct vm *vm, struct memslot *slot)
 {
 	struct memslots *new;
 
-	if ((slot->flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(slot))
+	if ((slot->flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(vm, slot))
 		return -ENOMEM;
 	new = copy_slots(current_slots(vm), -1, slot);
 	if (!new) {
@@ -277,7 +314,7 @@ static int set_slot_flags(struct vm *vm, int index, u32 flags)
 
 	slot.flags = flags;
 	slot.dirty_bitmap = NULL;
-	if ((flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(&slot))
+	if ((flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(vm, &slot))
 		return -ENOMEM;
 	new = copy_slots(current_slots(vm), index, &slot);
 	if (!new) {
@@ -286,7 +323,9 @@ static int set_slot_flags(struct vm *vm, int index, u32 flags)
 	}
 	publish(vm, new, true);
 	kvfree(old_bitmap);
-	if (slot.dirty_bitmap)
+	if (!slot.dirty_bitmap)		/* its large pages may come back */
+		mmu_zap_range(vm, slot.base_gfn, slot.base_gfn + slot.npages);
+	else if (!(vm->manual_dirty_log & MINIVMM_DIRTY_LOG_INITIALLY_SET))
 		mmu_write_protect(vm, slot.base_gfn, slot.base_gfn + slot.npages);
 	return 0;
 }
@@ -306,7 +345,7 @@ static int change_slot(struct vm *vm, int index, struct memslot *want)
 	want->dirty_bitmap = old->dirty_bitmap;
 	if (!(want->flags & MINIVMM_MEM_LOG_DIRTY_PAGES))
 		want->dirty_bitmap = NULL;
-	else if (!want->dirty_bitmap && alloc_dirty_bitmap(want))
+	else if (!want->dirty_bitmap && alloc_dirty_bitmap(vm, want))
 		return -ENOMEM;
 	return replace_slot(vm, index, want);
 }
@@ -370,6 +409,29 @@ int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_regio
 	return r;
 }
 
+/* ---- the dirty log --------------------------------------------------------------------------- */
+
+#define LOG_GAP	64	/* pages: what lies closer together is protected in one go */
+
+/*
+ * Later writes to the pages whose bits are set are logged; so may be those to clean or dirty pages
+ * in between, which does no harm. bits[0] is that of page first of the slot.
+ */
+static void log_again(struct vm *vm, const struct memslot *slot, gfn_t first,
+		      const unsigned long *bits, unsigned long npages)
+{
+	unsigned long start, end, next;
+
+	for (start = find_first_bit(bits, npages); start < npages; start = next) {
+		next = start;
+		do {
+			end = next + 1;
+			next = find_next_bit(bits, npages, end);
+		} while (next < npages && next - end < LOG_GAP);
+		mmu_write_protect(vm, slot->base_gfn + first + start, slot->base_gfn + first + end);
+	}
+}
+
 /* Takes the log out of the slot: what is written from here on is logged anew. */
 static void take_dirty_bits(unsigned long *to, unsigned long *from, unsigned long words)
 {
@@ -380,46 +442,117 @@ static void take_dirty_bits(unsigned long *to, unsigned long *from, unsigned lon
 			to[i] = xchg(&from[i], 0);
 }
 
+/* Takes out those that are asked for: of them stay in wanted what was set. */
+static void take_wanted_bits(unsigned long *wanted, unsigned long *from, unsigned long words)
+{
+	unsigned long i;
+
+	for (i = 0; i < words; i++)
+		if (wanted[i])
+			wanted[i] &= atomic_long_fetch_andnot(wanted[i], (atomic_long_t *)&from[i]);
+}
+
+/* slots_lock held. */
+static struct memslot *logged_slot(struct vm *vm, u16 id)
+{
+	struct memslots *slots = current_slots(vm);
+	int i = find_id(slots, id);
+
+	return i < 0 || !slots->slot[i].dirty_bitmap ? NULL : &slots->slot[i];
+}
+
+static int take_dirty_log(struct vm *vm, struct memslot *slot, void __user *to)
+{
+	size_t words = BITS_TO_LONGS(slot->npages);
+	unsigned long *bits;
+	int r;
+
+	sync_dirty_log(vm);
+	if (vm->manual_dirty_log)
+		return copy_to_user(to, slot->dirty_bitmap, words * sizeof(*bits)) ? -EFAULT : 0;
+	bits = kvcalloc(words, sizeof(*bits), GFP_KERNEL_ACCOUNT);
+	if (!bits)
+		return -ENOMEM;
+	take_dirty_bits(bits, slot->dirty_bitmap, words);
+	log_again(vm, slot, 0, bits, slot->npages);
+	r = copy_to_user(to, bits, words * sizeof(*bits)) ? -EFAULT : 0;
+	kvfree(bits);
+	return r;
+}
+
 /**
  * get_dirty_log() - GET_DIRTY_LOG
  * @vm: the VM; slots_lock is taken
  * @log: which slot, and where the bits go
  *
  * The bits are taken first and the pages protected afterwards: a write in between is reported, and is
- * logged again. When it returns, every later write is.
+ * logged again. When it returns, every later write is. With manual protection they stay.
  *
  * Context: may sleep; vCPUs may be running.
  * Return: 0; -EINVAL: no such number; -ENOENT: no such slot, or it isn't logged; -EFAULT; -ENOMEM.
  */
 int get_dirty_log(struct vm *vm, const struct minivmm_dirty_log *log)
 {
-	struct memslots *slots;
-	unsigned long *bits;
 	struct memslot *slot;
-	size_t words;
-	int i, r = -ENOENT;
+	int r;
 
 	if (log->slot >= MAX_MEMSLOTS)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
-	slots = current_slots(vm);
-	i = find_id(slots, log->slot);
-	if (i < 0 || !slots->slot[i].dirty_bitmap)
-		goto unlock;
-	slot = &slots->slot[i];
-	words = BITS_TO_LONGS(slot->npages);
-	r = -ENOMEM;
-	bits = kvcalloc(words, sizeof(*bits), GFP_KERNEL_ACCOUNT);
-	if (!bits)
-		goto unlock;
-	take_dirty_bits(bits, slot->dirty_bitmap, words);
-	mmu_write_protect(vm, slot->base_gfn, slot->base_gfn + slot->npages);
-	r = copy_to_user((void __user *)log->dirty_bitmap, bits, words * sizeof(*bits)) ? -EFAULT : 0;
-	kvfree(bits);
-unlock:
+	slot = logged_slot(vm, log->slot);
+	r = slot ? take_dirty_log(vm, slot, (void __user *)log->dirty_bitmap) : -ENOENT;
 	mutex_unlock(&vm->slots_lock);
 	return r;
 }
+
+static int clear_dirty_bits(struct vm *vm, struct memslot *slot,
+			    const struct minivmm_clear_dirty_log *log)
+{
+	unsigned long words = BITS_TO_LONGS(log->num_pages), *bits;
+	int r = -EFAULT;
+
+	if (log->first_page > slot->npages || log->num_pages > slot->npages - log->first_page ||
+	    (log->num_pages % 64 && log->num_pages != slot->npages - log->first_page))
+		return -EINVAL;
+	if (!words)
+		return 0;
+	bits = kvmalloc_array(words, sizeof(*bits), GFP_KERNEL_ACCOUNT);
+	if (!bits)
+		return -ENOMEM;
+	if (!copy_from_user(bits, (void __user *)log->dirty_bitmap, words * sizeof(*bits))) {
+		sync_dirty_log(vm);
+		take_wanted_bits(bits, slot->dirty_bitmap + log->first_page / BITS_PER_LONG, words);
+		log_again(vm, slot, log->first_page, bits, log->num_pages);
+		r = 0;
+	}
+	kvfree(bits);
+	return r;
+}
+
+/**
+ * clear_dirty_log() - CLEAR_DIRTY_LOG
+ * @vm: the VM; slots_lock is taken
+ * @log: which slot, from which page on, and the bits of those to be clean
+ *
+ * Context: may sleep; vCPUs may be running.
+ * Return: 0; -EINVAL: no such number, or a range that isn't the slot's or of whole words; -ENOENT: no
+ * such slot, or it isn't logged; -EFAULT; -ENOMEM.
+ */
+int clear_dirty_log(struct vm *vm, const struct minivmm_clear_dirty_log *log)
+{
+	struct memslot *slot;
+	int r;
+
+	if (log->slot >= MAX_MEMSLOTS || log->first_page % 64)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	slot = logged_slot(vm, log->slot);
+	r = slot ? clear_dirty_bits(vm, slot, log) : -ENOENT;
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int memslots_create(struct vm *vm)
 {

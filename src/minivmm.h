@@ -138,6 +138,9 @@ struct vm {
 	struct mutex slots_lock;	/* changes of slots and buses; outside of mmu_lock */
 	struct srcu_struct srcu;	/* readers of slots and buses */
 	struct memslots __rcu *slots;
+	u32 manual_dirty_log;		/* MINIVMM_DIRTY_LOG_*: how the log is read */
+	bool pml;			/* the CPU logs writes through entries whose D bit is clear */
+	bool logging;			/* with pml: there is a slot that is logged */
 	struct io_bus __rcu *bus[NR_BUSES];
 
 	/* MMU */
@@ -180,6 +183,7 @@ enum request {
 	REQ_MMU_RELOAD,		/* the root is gone */
 	REQ_NOT_RUNNABLE,	/* stays while the CPU can't run the guest's mode */
 	REQ_UNHALT,		/* woken by something that isn't an interrupt */
+	REQ_DIRTY_LOG,		/* vm->logging has changed, or the log is about to be read */
 };
 
 struct exception {
@@ -312,6 +316,7 @@ void hw_emergency_disable(void);	/* any context, NMI included */
 bool hw_has_ept(void);
 bool hw_has_unrestricted_guest(void);
 bool hw_has_ept_ad(void);
+bool hw_has_pml(void);
 /* Large pages may not be executable (the ITLB_MULTIHIT erratum, and the host mitigates it). */
 bool hw_no_exec_large_pages(void);
 /* Largest page level that EPT maps: 1 = 4K, 2 = 2M, 3 = 1G. */
@@ -362,6 +367,7 @@ void hw_set_nmi_masked(struct vcpu *vcpu, bool masked);
 void hw_flush_tlb(struct vcpu *vcpu);		/* on this CPU, all of this vCPU's translations */
 void hw_flush_guest_tlb(struct vcpu *vcpu);	/* those that its own tables make */
 void hw_set_root(struct vcpu *vcpu, hpa_t root);
+void hw_update_dirty_log(struct vcpu *vcpu);	/* as vm->logging says; vcpu */
 void hw_skip_instruction(struct vcpu *vcpu);	/* after an exit that gives the length */
 const char *hw_exit_name(unsigned int reason);	/* NULL: not a reason */
 void hw_cpuid_changed(struct vcpu *vcpu);	/* the guest's model was set */
@@ -489,6 +495,7 @@ int load_pdptrs(struct vcpu *vcpu, u64 cr3);
 
 int set_memory_region(struct vm *vm, const struct minivmm_userspace_memory_region *mem);
 int get_dirty_log(struct vm *vm, const struct minivmm_dirty_log *log);
+int clear_dirty_log(struct vm *vm, const struct minivmm_clear_dirty_log *log);
 int memslots_create(struct vm *vm);
 void memslots_destroy(struct vm *vm);
 /* Under vm->srcu. */
@@ -548,6 +555,7 @@ int mmu_load(struct vcpu *vcpu);	/* a root for the guest's paging mode. May slee
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
 /* No entry maps [start, end) any more when it returns, and no vCPU has one cached. May sleep. */
 void mmu_zap_range(struct vm *vm, gfn_t start, gfn_t end);
+/* The next write to each page is noticed: by a fault, or with vm->pml by the CPU's log. May sleep. */
 void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end);
 /*
  * The guest's own page tables: gva -> gpa for an access, setting its A and D bits as the CPU would.

@@ -309,6 +309,8 @@ static int handle_requests(struct vcpu *vcpu)
 		if (!vcpu_runnable(vcpu))
 			return 1;
 	}
+	if (vcpu_take_request(vcpu, REQ_DIRTY_LOG))
+		hw_update_dirty_log(vcpu);
 	if (vcpu_take_request(vcpu, REQ_MMU_RELOAD))
 		return mmu_load(vcpu) ?: 1;
 	return 1;

@@ -66,6 +66,44 @@ static long do_get_dirty_log(struct vm *vm, const void __user *arg)
 	return get_dirty_log(vm, &log);
 }
 
+static long do_clear_dirty_log(struct vm *vm, const void __user *arg)
+{
+	struct minivmm_clear_dirty_log log;
+
+	if (copy_from_user(&log, arg, sizeof(log)))
+		return -EFAULT;
+	return clear_dirty_log(vm, &log);
+}
+
+static long enable_manual_dirty_log(struct vm *vm, u64 flags)
+{
+	u64 allowed = MINIVMM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+	if (flags & MINIVMM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		allowed |= MINIVMM_DIRTY_LOG_INITIALLY_SET;
+	if (flags & ~allowed)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	vm->manual_dirty_log = flags;
+	mutex_unlock(&vm->slots_lock);
+	return 0;
+}
+
+static long do_enable_cap(struct vm *vm, const void __user *arg)
+{
+	struct minivmm_enable_cap cap;
+
+	if (copy_from_user(&cap, arg, sizeof(cap)))
+		return -EFAULT;
+	if (cap.flags)
+		return -EINVAL;
+	switch (cap.cap) {
+	case MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return enable_manual_dirty_log(vm, cap.args[0]);
+	}
+	return -EINVAL;
+}
+
 /* Nothing is placed in guest memory, so the addresses are only checked: as KVM checks them. */
 static long do_set_tss_addr(unsigned long addr)
 {
@@ -147,6 +185,10 @@ static long vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
 		return do_set_memory_region(vm, p);
 	case MINIVMM_GET_DIRTY_LOG:
 		return do_get_dirty_log(vm, p);
+	case MINIVMM_CLEAR_DIRTY_LOG:
+		return do_clear_dirty_log(vm, p);
+	case MINIVMM_ENABLE_CAP:
+		return do_enable_cap(vm, p);
 	case MINIVMM_SET_TSS_ADDR:
 		return do_set_tss_addr(arg);
 	case MINIVMM_SET_IDENTITY_MAP_ADDR:
@@ -227,6 +269,7 @@ static struct vm *vm_new(enum mmu_mode mode)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&vm->users, 1);
 	vm->mmu_mode = mode;
+	vm->pml = mode == MMU_EPT && hw_has_pml();
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
 	if (init_srcu_struct(&vm->srcu))

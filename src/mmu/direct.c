@@ -217,6 +217,8 @@ static bool protect_leaf(struct range_op *op, u64 *entry, int level)
 		return false;
 	if (level > 1)
 		WRITE_ONCE(*entry, 0);		/* writes are logged by 4K */
+	else if (op->vm->pml)
+		return test_and_clear_bit(ilog2(EPT_DIRTY), (unsigned long *)entry);
 	else
 		WRITE_ONCE(*entry, *entry & ~EPT_W);
 	return true;

@@ -21,6 +21,9 @@ MODULE_PARM_DESC(ept, "use extended page tables where the CPU has them");
 static bool use_ept_ad = true;
 module_param_named(ept_ad, use_ept_ad, bool, 0444);
 MODULE_PARM_DESC(ept_ad, "use EPT accessed and dirty bits");
+static bool use_pml = true;
+module_param_named(pml, use_pml, bool, 0444);
+MODULE_PARM_DESC(pml, "log dirty pages by page-modification logging, where EPT has D bits");
 static bool use_large_pages = true;
 module_param_named(large_pages, use_large_pages, bool, 0444);
 MODULE_PARM_DESC(large_pages, "map guest memory by 2M and 1G where the host does");
@@ -85,6 +88,7 @@ static const struct control cpu2_controls[] = {
 	OPTIONAL(SECONDARY_EXEC_WBINVD_EXITING),
 	OPTIONAL(SECONDARY_EXEC_ENABLE_RDTSCP),
 	OPTIONAL(SECONDARY_EXEC_ENABLE_INVPCID),
+	OPTIONAL_IF(SECONDARY_EXEC_ENABLE_PML, use_pml),
 	{}
 };
 
@@ -144,6 +148,7 @@ static void read_ept_vpid_caps(void)
 		       (cap & VMX_EPT_PAGE_WALK_4_BIT) && (cap & VMX_EPTP_WB_BIT) &&
 		       (cap & VMX_EPT_INVEPT_BIT) && (cap & VMX_EPT_EXTENT_GLOBAL_BIT);
 	vmx_caps.ept_ad = vmx_caps.ept && use_ept_ad && (cap & VMX_EPT_AD_BIT);
+	vmx_caps.pml = vmx_caps.ept_ad && (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_PML);
 	vmx_caps.ept_2m = vmx_caps.ept && use_large_pages && (cap & VMX_EPT_2MB_PAGE_BIT);
 	vmx_caps.ept_1g = vmx_caps.ept_2m && (cap & VMX_EPT_1GB_PAGE_BIT);
 	vmx_caps.ept_invept_single = vmx_caps.ept && (cap & VMX_EPT_EXTENT_CONTEXT_BIT);
@@ -155,7 +160,7 @@ static void read_ept_vpid_caps(void)
 
 	/* A VMCS starts without them; a vCPU adds what its VM's mode uses. */
 	vmx_caps.cpu2 &= ~(SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VPID |
-			   SECONDARY_EXEC_UNRESTRICTED_GUEST);
+			   SECONDARY_EXEC_UNRESTRICTED_GUEST | SECONDARY_EXEC_ENABLE_PML);
 }
 
 /* Controls that are only of use in pairs, or that depend on each other. */
@@ -269,6 +274,11 @@ bool hw_allows_feature(unsigned int x86_feature)
 bool hw_has_ept_ad(void)
 {
 	return vmx_caps.ept_ad;
+}
+
+bool hw_has_pml(void)
+{
+	return vmx_caps.pml;
 }
 
 bool hw_no_exec_large_pages(void)

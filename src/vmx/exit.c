@@ -450,6 +450,14 @@ static int handle_ept_violation(struct vmx_vcpu *vmx)
 	return emulate_instruction(vcpu);
 }
 
+/* The log was emptied with interrupts off. SDM "Exit Qualification for Page-Modification Log-Full". */
+static int handle_pml_full(struct vmx_vcpu *vmx)
+{
+	if (!vmx->vectoring && (vmx_exit_qual(vmx) & INTR_INFO_UNBLOCK_NMI))
+		hw_set_nmi_masked(&vmx->vcpu, true);
+	return 1;
+}
+
 static int handle_ept_misconfig(struct vmx_vcpu *vmx)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
@@ -550,6 +558,7 @@ static const struct {
 	[EXIT_REASON_INVVPID]		 = { "invvpid", handle_undefined },
 	[EXIT_REASON_WBINVD]		 = { "wbinvd", handle_nop },
 	[EXIT_REASON_XSETBV]		 = { "xsetbv", handle_xsetbv },
+	[EXIT_REASON_PML_FULL]		 = { "pml_full", handle_pml_full },
 };
 
 const char *hw_exit_name(unsigned int reason)

@@ -408,5 +408,8 @@ void hw_enter(struct vcpu *vcpu)
 	if (own_xcr0)
 		write_xcr0(vmx_caps.host_xcr0);
 	compat_note_guest_ran();
+	/* whoever reads the log waits for interrupts to be on here: see sync_dirty_log() */
+	if (vmx_pml_on(vmx) && !vmx->entry_retry)
+		vmx_pml_flush(vmx);
 	vmx_handle_exit_irqoff(vmx);
 }

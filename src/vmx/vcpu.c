@@ -136,6 +136,8 @@ struct vcpu *hw_vcpu_alloc(struct vm *vm)
 		if (!vmx->msr_area)
 			goto free;
 	}
+	if (vmx_pml_alloc(vmx))
+		goto free;
 	vmx->vpid = vpid_alloc();
 	vmcs_clear_new(vmx->vmcs);
 
@@ -145,6 +147,7 @@ struct vcpu *hw_vcpu_alloc(struct vm *vm)
 	write_controls(vmx);
 	write_msr_area(vmx);
 	write_masks(vmx);
+	vmx_pml_setup(vmx);
 	put_cpu();
 	return &vmx->vcpu;
 
@@ -162,6 +165,7 @@ void hw_vcpu_free(struct vcpu *vcpu)
 		vmcs_free(vmx->vmcs);
 	}
 	vpid_free(vmx->vpid);
+	vmx_pml_free(vmx);
 	kfree(vmx->msr_area);
 	kfree(vmx);
 }

@@ -17,7 +17,7 @@ struct vmx_caps {
 	u32 pin, cpu, cpu2;		/* execution controls, as every VMCS starts with them */
 	u32 exit, entry;		/* VM-exit and VM-entry controls, likewise */
 	u32 revision;			/* of the VMCS */
-	bool ept, ept_ad, ept_2m, ept_1g, ept_invept_single;
+	bool ept, ept_ad, pml, ept_2m, ept_1g, ept_invept_single;
 	bool vpid, invvpid_single;
 	bool unrestricted_guest;
 	bool ins_outs_info;		/* exits of INS and OUTS say what they are */
@@ -98,6 +98,7 @@ struct vmx_vcpu {
 	unsigned long user_msr_used;	/* those that its instructions can see: only they are loaded */
 	u64 cstar;
 
+	u64 *pml;			/* the CPU's log: a page, if the VM uses it */
 	bool l1d_flush;			/* something ran since the last entry that may leave secrets */
 	struct msr_area_entry *msr_area;	/* without EFER controls: guest's, host's EFER */
 };
@@ -145,6 +146,18 @@ void vmx_load_user_msrs(struct vmx_vcpu *vmx);	/* preemption off */
 void vmx_user_msrs_changed(struct vmx_vcpu *vmx);	/* any */
 void vmx_note_user_msrs(void);			/* VMX goes on here; interrupts off */
 void vmx_drop_user_msrs(void);			/* this CPU's, back to the host's; interrupts off */
+
+/* ---- pml.c ----------------------------------------------------------------------------------- */
+
+int vmx_pml_alloc(struct vmx_vcpu *vmx);
+void vmx_pml_free(struct vmx_vcpu *vmx);
+void vmx_pml_setup(struct vmx_vcpu *vmx);	/* its VMCS is current */
+void vmx_pml_flush(struct vmx_vcpu *vmx);	/* to the slots' logs; preemption off */
+
+static inline bool vmx_pml_on(struct vmx_vcpu *vmx)
+{
+	return vmx->cpu2_controls & SECONDARY_EXEC_ENABLE_PML;
+}
 
 /* ---- mitigate.c ------------------------------------------------------------------------------ */
 

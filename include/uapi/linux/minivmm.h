@@ -36,7 +36,10 @@ struct minivmm_userspace_memory_region {
 #define MINIVMM_MEM_LOG_DIRTY_PAGES	(1UL << 0)
 #define MINIVMM_MEM_READONLY		(1UL << 1)
 
-/* GET_DIRTY_LOG: a bit for each page of the slot written since the last call, which clears them. */
+/*
+ * GET_DIRTY_LOG: a bit for each page of the slot written since the last call, which clears them
+ * unless DIRTY_LOG_MANUAL_PROTECT_ENABLE is set.
+ */
 struct minivmm_dirty_log {
 	__u32 slot;
 	__u32 padding1;
@@ -44,6 +47,28 @@ struct minivmm_dirty_log {
 		void *dirty_bitmap;	/* npages rounded up to 64, in bits */
 		__u64 padding2;
 	};
+};
+
+/* CLEAR_DIRTY_LOG: the pages whose bits are set are clean, and their next writes are logged. */
+struct minivmm_clear_dirty_log {
+	__u32 slot;
+	__u32 num_pages;		/* a multiple of 64, or as many as follow in the slot */
+	__u64 first_page;		/* a multiple of 64 */
+	union {
+		void *dirty_bitmap;
+		__u64 padding2;
+	};
+};
+
+/* Arguments of CAP_MANUAL_DIRTY_LOG_PROTECT2 */
+#define MINIVMM_DIRTY_LOG_MANUAL_PROTECT_ENABLE	(1UL << 0)	/* only CLEAR_DIRTY_LOG clears */
+#define MINIVMM_DIRTY_LOG_INITIALLY_SET		(1UL << 1)	/* a log begins with all bits set */
+
+struct minivmm_enable_cap {
+	__u32 cap;			/* MINIVMM_CAP_* */
+	__u32 flags;			/* 0 */
+	__u64 args[4];
+	__u8 pad[64];
 };
 
 /* ---- vCPU state ------------------------------------------------------------------------------ */
@@ -314,9 +339,11 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_TSC_DEADLINE_TIMER		72
 #define MINIVMM_CAP_READONLY_MEM		81
 #define MINIVMM_CAP_EXT_EMUL_CPUID		95
+#define MINIVMM_CAP_ENABLE_CAP_VM		98
 #define MINIVMM_CAP_CHECK_EXTENSION_VM		105
 #define MINIVMM_CAP_MAX_VCPU_ID			128
 #define MINIVMM_CAP_IMMEDIATE_EXIT		136
+#define MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2	168
 #define MINIVMM_CAP_BINARY_STATS_FD		203
 
 /* ---- ioctls on /dev/minivmm ------------------------------------------------------------------ */
@@ -340,6 +367,8 @@ struct minivmm_stats_desc {
 #define MINIVMM_IRQ_LINE		_IOW(MINIVMMIO, 0x61, struct minivmm_irq_level)
 #define MINIVMM_IRQ_LINE_STATUS		_IOWR(MINIVMMIO, 0x67, struct minivmm_irq_level)
 #define MINIVMM_CREATE_PIT2		_IOW(MINIVMMIO, 0x77, struct minivmm_pit_config)
+#define MINIVMM_ENABLE_CAP		_IOW(MINIVMMIO, 0xa3, struct minivmm_enable_cap)
+#define MINIVMM_CLEAR_DIRTY_LOG		_IOWR(MINIVMMIO, 0xc0, struct minivmm_clear_dirty_log)
 
 /* ---- ioctls on a vCPU ------------------------------------------------------------------------ */
 
