@@ -41,7 +41,7 @@ struct path {
 	u64 flip[5];			/* inverted at the end, over the address and all */
 };
 
-/* ---- cases ------------------------------------------------------------------------------------- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 static u8 *cell_of(u32 slot)
 {
@@ -138,7 +138,7 @@ static u32 describe_kind(u32 kind, bool fresh, struct pm_access *a)
 	       fresh ? AT_FRESH : AT_ACCESSED;
 }
 
-/* ---- judging ----------------------------------------------------------------------------------- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 static _Noreturn void wrong(const struct pm_cpu *c, u32 slot, const char *what)
 {
@@ -242,7 +242,7 @@ static void flush_batch(const struct pm_cpu *c)
 	slots_used = 0;
 }
 
-/* ---- the product ------------------------------------------------------------------------------- */
+/* ---- the product ----------------------------------------------------------------------------- */
 
 /* Is the outcome one that can be tried: a fault, or the page that is meant? */
 static bool can_try(const struct expected *e, u32 slot, u32 offset)
@@ -402,7 +402,7 @@ static void add_all(const struct pm_cpu *c, int leaf)
 	add_rights(c, leaf, STEP_AC | STEP_USER);
 }
 
-/* ---- setting up -------------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 static void make_slots(struct pm_cpu *c)
 {
@@ -417,7 +417,7 @@ static void make_slots(struct pm_cpu *c)
 	c->cr3 = root;
 	c->maxphyaddr = physical_width();
 	c->gbpages = has_1g_pages();
-	map_own_memory(c, root);
+	map_own_memory(c, root, 0, 0);
 	for (int i = 1; c->mode == PM_PAE && i < 4; i++)
 		((u64 *)root)[i] = (u64)new_page() | PM_P;
 	load_pdptes(c);

@@ -10,10 +10,12 @@
 #include "visit.h"
 #include "paging_model.h"
 
+#ifndef OWN_PM_READ
 static u64 pm_read(u64 at, int size)
 {
 	return size == 4 ? *(volatile u32 *)at : *(volatile u64 *)at;
 }
+#endif
 
 static inline void put_entry(const struct pm_cpu *c, u64 at, u64 value)
 {
@@ -41,8 +43,13 @@ static inline bool has_7b(int bit)
 #define HAS_SMEP	has_7b(7)
 #define HAS_SMAP	has_7b(20)
 
-/* Memory below 32 MiB, and the user's stubs; both through large pages and one small one. */
-static inline void map_own_memory(const struct pm_cpu *c, u64 root)
+#define ALIAS		(USER_STUBS + PAGE)
+
+/*
+ * Memory below 32 MiB, and the user's stubs; beside them `pages` of the test's once more, which can
+ * so be written by two ways.
+ */
+static inline void map_own_memory(const struct pm_cpu *c, u64 root, u64 again, u32 pages)
 {
 	u64 *stubs = new_page(), *pd = new_page(), *pdpt, at;
 	u32 *root32 = (u32 *)root;
@@ -59,6 +66,8 @@ static inline void map_own_memory(const struct pm_cpu *c, u64 root)
 			root32[i] = (u32)(u64)pt | PM_P | PM_W;
 		}
 		small[0] = (u32)(u64)visit_stubs | PM_P | PM_U;
+		for (u32 i = 0; i < pages; i++)
+			small[1 + i] = (u32)(again + i * PAGE) | PM_P | PM_W;
 		root32[USER_STUBS >> 22] = (u32)(u64)small | PM_P | PM_W | PM_U;
 		return;
 	}
@@ -66,6 +75,8 @@ static inline void map_own_memory(const struct pm_cpu *c, u64 root)
 	for (at = 0; at < IMAGE_MEMORY; at += 2 * MiB)
 		pd[at >> 21] = at | PM_P | PM_W | PM_PS;
 	stubs[0] = (u64)visit_stubs | PM_P | PM_U;
+	for (u32 i = 0; i < pages; i++)
+		stubs[1 + i] = (again + i * PAGE) | PM_P | PM_W;
 	pd[USER_STUBS >> 21] = (u64)stubs | PM_P | PM_W | PM_U;
 	pdpt[0] = (u64)pd | PM_P | (c->mode == PM_LONG ? PM_W | PM_U : 0);
 	if (c->mode == PM_LONG)
@@ -118,7 +129,7 @@ static inline const char *step_name(u32 kind)
 	static const char *const names[] = {
 		"read", "write", "fetch", "locked INC", "INC", "CMPXCHG", "descriptor load",
 		"8-byte store", "4-byte store", "load", "locked exchange", "REP MOVS",
-		"INVLPG", "CR3", "CR0", "CR4", "EFER", "2-byte store",
+		"INVLPG", "CR3", "CR0", "CR4", "EFER",
 	};
 
 	return names[kind];

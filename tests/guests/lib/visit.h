@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lists of single accesses, made in any paging mode with the test's own tables (visit_code.S). The test
- * itself stays in 64-bit mode: it writes a list, runs it, and judges what came of each step.
+ * Lists of single accesses, made in any paging mode with the tables of the test (visit_code.S). The
+ * test itself stays in 64-bit mode: it writes a list, runs it, and judges what came of each step.
  */
 #ifndef GUESTS_VISIT_H
 #define GUESTS_VISIT_H
@@ -21,7 +21,6 @@ enum step_kind {
 	S_EXCHANGE,			/* 8 bytes, LOCK CMPXCHG(8B) */
 	S_MOVS,				/* REP MOVSD, 8 bytes */
 	S_INVLPG, S_CR3, S_CR0, S_CR4, S_EFER,
-	S_STORE2,
 };
 
 #define STEP_USER	1		/* at CPL 3 */

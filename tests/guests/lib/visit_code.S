@@ -178,7 +178,7 @@ set_ldt:
 	lldt %ax
 1:	ret
 
-/* ---- 32 bits ----------------------------------------------------------------------------------- */
+/* ---- 32 bits --------------------------------------------------------------------------------- */
 
 visit32:
 	call save
@@ -297,7 +297,7 @@ leave32:
 	.code64
 7:	jmp restore
 
-/* ---- the instructions: enum step_kind in visit.h ----------------------------------------------- */
+/* ---- the instructions: enum step_kind in visit.h --------------------------------------------- */
 
 	.macro STUB code:vararg
 	.balign 32
@@ -324,7 +324,6 @@ visit_stubs:
 	STUB mov %rax, %cr0; int $0x80
 	STUB mov %rax, %cr4; int $0x80
 	STUB mov $MSR_EFER, %ecx; xor %edx, %edx; wrmsr; int $0x80
-	STUB mov %ax, (%rdi); int $0x80
 	.org visit_stubs + 2048
 	.code32
 	STUB movzbl (%edi), %eax; int $0x80
@@ -345,7 +344,6 @@ visit_stubs:
 	STUB mov %eax, %cr0; int $0x80
 	STUB mov %eax, %cr4; int $0x80
 	STUB mov $MSR_EFER, %ecx; xor %edx, %edx; wrmsr; int $0x80
-	STUB mov %ax, (%edi); int $0x80
 /* 8 bytes at once, by CMPXCHG8B */
 exchange32:
 	mov %ebx, %esi
