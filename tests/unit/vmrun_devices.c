@@ -222,19 +222,6 @@ static void pci_address_is_no_reset(void **state)
 	assert_int_equal(f->stop_code, FAKE_NO_STOP);
 }
 
-static void outw(struct fake *f, uint16_t port, uint16_t value)
-{
-	bus_do(&f->ports, port, (uint8_t *)&value, 2, true);
-}
-
-static uint16_t inw(struct fake *f, uint16_t port)
-{
-	uint16_t value;
-
-	bus_do(&f->ports, port, (uint8_t *)&value, 2, false);
-	return value;
-}
-
 static void acpi_powers_off(void **state)
 {
 	struct fake *f = *state;

@@ -14,13 +14,22 @@
 
 #include "bus.h"
 #include "device.h"
+#include "disk.h"
+#include "fwcfg.h"
+#include "pci.h"
+#include "shadow.h"
 
 #define FAKE_IRQS	24
 #define FAKE_NO_STOP	(-1)
+#define FAKE_MEM	(1 << 20)
 
 struct fake {
 	struct bus ports, mmio;
+	struct pci_bus pci;
 	struct irq_lines irqs;
+	struct guest_mem mem;
+	struct shadow shadow;
+	struct fwcfg fwcfg;
 	struct chardev chr;
 	struct stopper stopper;
 	struct device_set devices;
@@ -77,12 +86,21 @@ static void fake_stop(struct stopper *s, int code, const char *why)
 	snprintf(f->stop_why, sizeof(f->stop_why), "%s", why);
 }
 
-static inline struct fake *fake_machine(void)
+static int fake_shadow(struct shadow *s, unsigned int region, unsigned int mode)
+{
+	assert_true(region < SHADOW_REGIONS && mode < 4);
+	s->mode[region] = mode;
+	return 0;
+}
+
+static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 	struct device_env env = {
 		.ports = &f->ports, .mmio = &f->mmio, .irqs = &f->irqs, .console = &f->chr,
 		.stopper = &f->stopper, .low_ram = 0xc0000000, .high_ram = 1ULL << 32,
+		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
+		.disks = disks, .nr_disks = nr, .cpus = 3,
 	};
 	struct error err = { "" };
 
@@ -93,14 +111,29 @@ static inline struct fake *fake_machine(void)
 	f->chr.read = fake_read;
 	f->stopper.stop = fake_stop;
 	f->stop_code = FAKE_NO_STOP;
+	f->shadow.set = fake_shadow;
+	f->fwcfg.cpus = 3;
+	pci_create(&f->pci);
+	if (mem_create(&f->mem, FAKE_MEM, &err) ||
+	    fwcfg_add(&f->fwcfg, "etc/one", "first", 5, &err) ||
+	    fwcfg_add_number(&f->fwcfg, "etc/two", 0x1122334455667788, &err))
+		fail_msg("%s", err.text);
 	if (devices_create(&f->devices, &env, &err))
 		fail_msg("%s", err.text);
 	return f;
 }
 
+static inline struct fake *fake_machine(void)
+{
+	return fake_machine_with(NULL, 0);
+}
+
 static inline void fake_destroy(struct fake *f)
 {
 	devices_destroy(&f->devices);
+	fwcfg_destroy(&f->fwcfg);
+	pci_destroy(&f->pci);
+	mem_destroy(&f->mem);
 	bus_destroy(&f->ports);
 	bus_destroy(&f->mmio);
 	free(f);
@@ -128,6 +161,32 @@ static inline uint8_t inb(struct fake *f, uint16_t port)
 static inline void outb(struct fake *f, uint16_t port, uint8_t value)
 {
 	bus_do(&f->ports, port, &value, 1, true);
+}
+
+static inline uint16_t inw(struct fake *f, uint16_t port)
+{
+	uint16_t value = 0;
+
+	bus_do(&f->ports, port, (uint8_t *)&value, 2, false);
+	return value;
+}
+
+static inline void outw(struct fake *f, uint16_t port, uint16_t value)
+{
+	bus_do(&f->ports, port, (uint8_t *)&value, 2, true);
+}
+
+static inline uint32_t inl(struct fake *f, uint16_t port)
+{
+	uint32_t value = 0;
+
+	bus_do(&f->ports, port, (uint8_t *)&value, 4, false);
+	return value;
+}
+
+static inline void outl(struct fake *f, uint16_t port, uint32_t value)
+{
+	bus_do(&f->ports, port, (uint8_t *)&value, 4, true);
 }
 
 /* Group set-up and tear-down of tests whose state is a fake machine. */

@@ -4,6 +4,7 @@
  * FUZZ_SEED=N another one. What is looked for is what the sanitizers find.
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "console.h"
 #include "layout.h"
@@ -86,6 +87,7 @@ static void images(void **state)
 {
 	uint8_t bz[BZIMAGE_SIZE], rom[0x10000] = { 0 };
 	struct guest_mem mem;
+	struct multiboot_image multiboot;
 	struct elf_image elf;
 	struct error err;
 	uint64_t i;
@@ -93,6 +95,7 @@ static void images(void **state)
 	(void)state;
 	make_bzimage(bz);
 	make_elf(&elf);
+	make_multiboot(&multiboot);
 	memcpy(rom + sizeof(rom) - 16, "\xea\x5b\xe0\x00\xf0", 5);
 	rom[510] = 0x55;
 	rom[511] = 0xaa;
@@ -100,6 +103,7 @@ static void images(void **state)
 	for (i = 0; i < rounds; i++) {
 		load_mutated(&mem, bz, sizeof(bz), 0x270);
 		load_mutated(&mem, &elf, sizeof(elf), offsetof(struct elf_image, text));
+		load_mutated(&mem, &multiboot, sizeof(multiboot), sizeof(multiboot));
 		if (!(i % 16))
 			load_mutated(&mem, rom, below(2) ? sizeof(rom) : 512, 512);
 	}
@@ -110,7 +114,10 @@ static void images(void **state)
 /* Mostly at devices, and around their edges. */
 static uint16_t some_port(void)
 {
-	static const uint16_t ports[] = { 0x3f8, 0x60, 0x64, 0x70, 0x92, 0xe9, 0x501, 0x600, 0xcf8 };
+	static const uint16_t ports[] = {
+		0x3f8, 0x60, 0x64, 0x70, 0x92, 0xe9, 0x501, 0x600, 0xcf8, 0xcfc, 0x1f0, 0x3f6,
+		0x170, 0x376, 0x510, 0x514,
+	};
 
 	if (!below(4))
 		return rnd();
@@ -138,6 +145,54 @@ static void devices(void **state)
 		}
 	}
 	assert_in_range(f->stop_code, 0, 99);
+}
+
+/* Guests that know their drives, and now and then forget what they were at. */
+static void drives(void **state)
+{
+	static const uint8_t commands[] = {
+		0x20, 0x30, 0x24, 0x34, 0xc4, 0xc5, 0xc6, 0x29, 0x39, 0x40, 0x90, 0x91, 0xec, 0xef,
+		0xe7, 0xa0, 0xa0, 0xa0, 0xa1, 0x08,
+	};
+	static const uint8_t packets[] = { 0x00, 0x03, 0x12, 0x25, 0x28, 0xa8, 0x43 };
+	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
+	struct drive_options o[2] = { { .path = path }, { .path = path, .cdrom = true } };
+	int fd = mkstemp(path), other;
+	struct disk disks[2];
+	struct error err;
+	struct fake *f;
+	uint64_t i, j;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 100 * 2048), 0);
+	assert_int_equal(disk_open(&disks[0], &o[0], &err), 0);
+	disks[1] = disks[0];			/* one file: it is locked */
+	disks[1].cdrom = true;
+	other = disks[0].fd;
+	f = fake_machine_with(disks, 2);
+	for (i = 0; i < rounds; i++) {
+		uint16_t base = below(2) ? 0x1f0 : 0x170;
+
+		for (j = 1; j < 7; j++)
+			outb(f, base + j, j == 6 ? 0xa0 | (below(4) ? 0x40 : rnd()) :
+			     below(2) ? below(120) * (j < 4) : rnd());
+		outb(f, base + 7, below(8) ? commands[below(sizeof(commands))] : rnd());
+		if (base == 0x170 && below(4))
+			outw(f, base, packets[below(sizeof(packets))]);
+		for (j = below(3000); j; j--) {
+			uint8_t data[4] = { 0, 0, 0, below(90) };
+
+			bus_do(&f->ports, base, data, 1 << below(3), below(2));
+			if (!below(500))
+				outb(f, base + 0x206, rnd());
+			if (!below(200))
+				inb(f, base + below(8));
+		}
+	}
+	fake_destroy(f);
+	close(other);
+	close(fd);
+	unlink(path);
 }
 
 static void quit(struct console_owner *o)
@@ -213,6 +268,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images),
 		machine_test(devices),
+		cmocka_unit_test(drives),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(page_tables),
 	};

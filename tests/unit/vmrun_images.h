@@ -46,6 +46,32 @@ static inline void make_bzimage(uint8_t *image)
 	memcpy(bzimage_header(image), &hdr, sizeof(hdr));
 }
 
+/* A multiboot kernel by the addresses in its header. */
+#define MULTIBOOT_MAGIC		0x1badb002
+#define MULTIBOOT_ADDRESSES	0x10000
+#define MULTIBOOT_AT		0x110000
+
+struct multiboot_image {
+	uint8_t before[40];
+	uint32_t magic, flags, checksum;
+	uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+	uint8_t text[64];
+};
+
+static inline void make_multiboot(struct multiboot_image *m)
+{
+	*m = (struct multiboot_image) {
+		.magic = MULTIBOOT_MAGIC, .flags = MULTIBOOT_ADDRESSES | 3,
+		.checksum = -(MULTIBOOT_MAGIC + (MULTIBOOT_ADDRESSES | 3)),
+		.header_addr = MULTIBOOT_AT + offsetof(struct multiboot_image, magic),
+		.load_addr = MULTIBOOT_AT, .load_end_addr = MULTIBOOT_AT + sizeof(*m),
+		.bss_end_addr = MULTIBOOT_AT + sizeof(*m) + 0x1000,
+		.entry_addr = MULTIBOOT_AT + offsetof(struct multiboot_image, text),
+	};
+	memset(m->before, 0x11, sizeof(m->before));
+	memset(m->text, 0x90, sizeof(m->text));
+}
+
 #define ELF_SEGMENTS	2
 #define ELF_TEXT	0x100000
 #define ELF_DATA	0x201000

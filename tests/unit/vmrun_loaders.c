@@ -134,11 +134,13 @@ static void bzimage_truncated_at_every_length(void **state)
 
 	(void)state;
 	make_bzimage(image);
-	for (size = 0; size < sizeof(image); size++) {
+	for (size = 0; size <= sizeof(image) - 16; size++) {
 		assert_int_equal(load(image, size), -1);
 		assert_true(err.text[0]);
 	}
-	assert_loads(image, sizeof(image));
+	/* Its length is counted in 16 bytes, of which the last need not all be there. */
+	for (; size <= sizeof(image); size++)
+		assert_loads(image, size);
 }
 
 static void bzimage_that_we_cant_start(void **state)
@@ -394,18 +396,63 @@ static void boot_sector_starts_in_real_mode(void **state)
 	assert_int_equal(load(sector, 511), -1);
 }
 
-static void disk_image_is_no_boot_sector(void **state)
+static enum image_class classify(const void *bytes, size_t size)
+{
+	struct image img = { .data = bytes, .size = size, .name = "image" };
+
+	return image_classify(&img);
+}
+
+static void disks_are_told_from_boot_sectors(void **state)
 {
 	size_t size = 1 << 20;
 	uint8_t *disk = calloc(1, size);
 
 	(void)state;
+	assert_int_equal(classify(disk, size), IMAGE_PROGRAM);
 	disk[510] = 0x55;
 	disk[511] = 0xaa;
-	assert_refused(disk, size, "disk image");
+	assert_int_equal(classify(disk, size), IMAGE_DISK);
+	assert_refused(disk, size, "too long");
+	assert_int_equal(classify(disk, 0x10000), IMAGE_PROGRAM);
+	disk[446] = 0x80;				/* one active partition */
+	disk[450] = 0x83;
+	assert_int_equal(classify(disk, 0x10000), IMAGE_DISK);
+	assert_int_equal(classify(disk, 512), IMAGE_PROGRAM);
+	disk[446] = 0x12;				/* no partition table, but code */
+	assert_int_equal(classify(disk, 0x10000), IMAGE_PROGRAM);
 	memcpy(disk + 512, "EFI PART", 8);
-	assert_refused(disk, size, "disk image");
+	assert_int_equal(classify(disk, 0x10000), IMAGE_DISK);
+	memcpy(disk + 0x8001, "CD001", 5);		/* a CD that boots from USB sticks, too */
+	assert_int_equal(classify(disk, size), IMAGE_CD);
+	assert_int_equal(classify(disk, 0x8005), IMAGE_DISK);
 	free(disk);
+}
+
+static void firmware_is_known(void **state)
+{
+	uint8_t *rom = calloc(1, 0x20000);
+
+	(void)state;
+	memcpy(rom + 0x1fff0, "\xea\x5b\xe0\x00\xf0", 5);
+	assert_int_equal(classify(rom, 0x20000), IMAGE_FIRMWARE);
+	assert_int_equal(classify(rom + 1, 0x1ffff), IMAGE_PROGRAM);
+	assert_int_equal(classify(rom, 0), IMAGE_PROGRAM);
+	rom[0x1fff0] = 0;
+	assert_int_equal(classify(rom, 0x20000), IMAGE_PROGRAM);
+	free(rom);
+}
+
+static void programs_are_programs(void **state)
+{
+	uint8_t bz[BZIMAGE_SIZE];
+	struct elf_image e;
+
+	(void)state;
+	make_bzimage(bz);
+	make_elf(&e);
+	assert_int_equal(classify(bz, sizeof(bz)), IMAGE_PROGRAM);
+	assert_int_equal(classify(&e, sizeof(e)), IMAGE_PROGRAM);
 }
 
 static void flat_code_goes_where_its_mode_says(void **state)
@@ -474,36 +521,176 @@ static void refusals_name_the_kind(void **state)
 		assert_refused(kinds[i].bytes, kinds[i].len, kinds[i].word);
 }
 
-static void multiboot_is_named(void **state)
+static void multiboot2_is_named(void **state)
 {
 	uint32_t image[2048] = { 0 };
 
 	(void)state;
-	image[2045] = 0x1badb002;
-	image[2046] = 3;
-	image[2047] = -(0x1badb002 + 3);
-	assert_refused(image, sizeof(image), "multiboot");
-	image[2047]++;
-	assert_refused(image, sizeof(image), "no kind");
-	assert_refused(image, sizeof(image) - 4, "no kind");
-	memset(image, 0, sizeof(image));
 	image[2] = 0xe85250d6;
 	image[4] = 24;
 	image[5] = -(0xe85250d6 + 24);
-	assert_refused(image, sizeof(image), "multiboot");
+	assert_refused(image, sizeof(image), "multiboot2");
 }
 
-static void firmware_is_named(void **state)
+static void uefi_is_named(void **state)
 {
 	uint8_t *rom = calloc(1, 0x20000);
 
 	(void)state;
-	memcpy(rom + 0x1fff0, "\xea\x5b\xe0\x00\xf0", 5);
-	assert_refused(rom, 0x20000, "firmware");
-	memset(rom, 0, 0x20000);
 	memcpy(rom + 0x28, "_FVH", 4);
-	assert_refused(rom, 0x20000, "firmware");
+	assert_refused(rom, 0x20000, "UEFI");
 	free(rom);
+}
+
+/* ---- multiboot ------------------------------------------------------------------------------- */
+
+static uint32_t word(uint64_t gpa)
+{
+	uint32_t w;
+
+	memcpy(&w, guest(gpa, 4), 4);
+	return w;
+}
+
+static void assert_multiboot_state(void)
+{
+	assert_int_equal(entry.mode, ENTRY_PROT);
+	assert_int_equal(entry.ax, 0x2badb002);
+	assert_int_equal(entry.bx, BOOT_ZERO_PAGE);
+	assert_int_equal(word(BOOT_ZERO_PAGE) & 0x45, 0x45);
+}
+
+static void multiboot_by_its_header(void **state)
+{
+	struct multiboot_image m;
+
+	(void)state;
+	make_multiboot(&m);
+	assert_loads(&m, sizeof(m));
+	assert_multiboot_state();
+	assert_int_equal(entry.ip, m.entry_addr);
+	assert_memory_equal(guest(MULTIBOOT_AT, sizeof(m)), &m, sizeof(m));
+	/* Without an end it goes up to the file's; it may begin inside of the file. */
+	m.load_end_addr = m.bss_end_addr = 0;
+	m.load_addr += 40;
+	assert_loads(&m, sizeof(m));
+	assert_memory_equal(guest(m.load_addr, sizeof(m) - 40), &m.magic, sizeof(m) - 40);
+}
+
+static void multiboot_information(void **state)
+{
+	uint8_t disk[5000] = "a module";
+	struct image initrd = { .data = disk, .size = sizeof(disk), .name = "disk" };
+	struct boot boot = { .initrd = &initrd, .cmdline = "some words" };
+	struct multiboot_image m;
+	uint32_t i, at, mods, ram = 0;
+
+	(void)state;
+	make_multiboot(&m);
+	assert_int_equal(load_bytes(&mem, &m, sizeof(m), &boot, &entry, &err), 0);
+	i = entry.bx;
+	assert_int_equal(word(i) & 0x4d, 0x4d);
+	assert_int_equal(word(i + 4), EBDA_START >> 10);
+	assert_int_equal(word(i + 8), (MEM_SIZE >> 10) - 1024);
+	assert_string_equal((const char *)guest(word(i + 16), 11), "some words");
+	assert_int_equal(word(i + 20), 1);
+	mods = word(i + 24);
+	assert_int_equal(word(mods + 4) - word(mods), sizeof(disk));
+	assert_memory_equal(guest(word(mods), sizeof(disk)), disk, sizeof(disk));
+	for (at = word(i + 48); at < word(i + 48) + word(i + 44); at += word(at) + 4)
+		if (word(at + 20) == 1)
+			ram += word(at + 12);
+	assert_int_equal(ram, MEM_SIZE - (1 << 20) + EBDA_START);
+	assert_string_equal((const char *)guest(word(i + 64), 6), "vmrun");
+}
+
+/* An ELF file of either width that has the header somewhere in its first 8 KiB. */
+static void multiboot_in_an_elf_file(void **state)
+{
+	static const uint32_t header[3] = { MULTIBOOT_MAGIC, 0, -MULTIBOOT_MAGIC };
+	struct { Elf32_Ehdr eh; Elf32_Phdr ph; uint32_t text[8]; } e32 = {
+		.eh = {
+			.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT },
+			.e_type = ET_EXEC, .e_machine = EM_386, .e_version = EV_CURRENT,
+			.e_entry = 0x10000c, .e_phoff = sizeof(Elf32_Ehdr),
+			.e_ehsize = sizeof(Elf32_Ehdr), .e_phentsize = sizeof(Elf32_Phdr),
+			.e_phnum = 1, .e_shentsize = sizeof(Elf32_Shdr),
+		},
+		.ph = {
+			.p_type = PT_LOAD, .p_offset = sizeof(Elf32_Ehdr) + sizeof(Elf32_Phdr),
+			.p_vaddr = 0x100000, .p_paddr = 0x100000, .p_filesz = 32, .p_memsz = 4096,
+		},
+	};
+	struct elf_image e64;
+
+	(void)state;
+	memcpy(e32.text, header, sizeof(header));
+	assert_loads(&e32, sizeof(e32));
+	assert_multiboot_state();
+	assert_int_equal(entry.ip, 0x10000c);
+	assert_memory_equal(guest(0x100000, 12), header, 12);
+	make_elf(&e64);
+	memcpy(e64.text, header, sizeof(header));
+	assert_loads(&e64, sizeof(e64));
+	assert_int_equal(entry.mode, ENTRY_PROT);
+	e32.eh.e_machine = EM_ARM;
+	assert_refused(&e32, sizeof(e32), "not for x86");
+	e32.text[0] = 0;
+	assert_refused(&e32, sizeof(e32), "ELF32");
+}
+
+static void multiboot_that_lies(void **state)
+{
+	static const struct { size_t field; uint32_t value; const char *word; } lies[] = {
+		{ offsetof(struct multiboot_image, header_addr), 0, "outside" },
+		{ offsetof(struct multiboot_image, header_addr), UINT32_MAX, "outside" },
+		{ offsetof(struct multiboot_image, load_addr), 0, "outside" },
+		{ offsetof(struct multiboot_image, load_end_addr), MULTIBOOT_AT - 1, "all there" },
+		{ offsetof(struct multiboot_image, load_end_addr), UINT32_MAX, "all there" },
+		{ offsetof(struct multiboot_image, load_end_addr),
+		  MULTIBOOT_AT + sizeof(struct multiboot_image) + 1, "all there" },
+		{ offsetof(struct multiboot_image, bss_end_addr), MULTIBOOT_AT, "contradict" },
+		{ offsetof(struct multiboot_image, bss_end_addr), 1, "contradict" },
+		{ offsetof(struct multiboot_image, bss_end_addr), UINT32_MAX, "don't fit" },
+		{ offsetof(struct multiboot_image, entry_addr), MULTIBOOT_AT - 1, "entry" },
+		{ offsetof(struct multiboot_image, entry_addr), UINT32_MAX, "entry" },
+	};
+	struct multiboot_image m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		make_multiboot(&m);
+		memcpy((uint8_t *)&m + lies[i].field, &lies[i].value, 4);
+		assert_refused(&m, sizeof(m), lies[i].word);
+	}
+	make_multiboot(&m);
+	m.header_addr -= MULTIBOOT_AT - 0x10000;
+	m.load_addr = 0x10000;
+	m.load_end_addr = m.bss_end_addr = 0;
+	assert_refused(&m, sizeof(m), "below 1 MiB");
+	make_multiboot(&m);
+	m.flags |= 4;
+	m.checksum -= 4;
+	assert_refused(&m, sizeof(m), "graphics");
+	m.flags += 4;
+	m.checksum -= 4;
+	assert_refused(&m, sizeof(m), "flags 0x8");
+	m.checksum++;
+	assert_refused(&m, sizeof(m), "no kind");
+}
+
+static void multiboot_truncated_at_every_length(void **state)
+{
+	struct multiboot_image m;
+	size_t size;
+
+	(void)state;
+	make_multiboot(&m);
+	for (size = 0; size < sizeof(m); size++) {
+		assert_int_equal(load(&m, size), -1);
+		assert_true(err.text[0]);
+	}
 }
 
 static void files_that_cant_be_read(void **state)
@@ -547,12 +734,19 @@ int main(void)
 		cmocka_unit_test(elf_that_lies),
 		cmocka_unit_test(elf_of_other_kinds),
 		cmocka_unit_test(boot_sector_starts_in_real_mode),
-		cmocka_unit_test(disk_image_is_no_boot_sector),
+		cmocka_unit_test(disks_are_told_from_boot_sectors),
+		cmocka_unit_test(firmware_is_known),
+		cmocka_unit_test(programs_are_programs),
 		cmocka_unit_test(flat_code_goes_where_its_mode_says),
 		cmocka_unit_test(flat_code_must_fit),
 		cmocka_unit_test(refusals_name_the_kind),
-		cmocka_unit_test(multiboot_is_named),
-		cmocka_unit_test(firmware_is_named),
+		cmocka_unit_test(multiboot2_is_named),
+		cmocka_unit_test(uefi_is_named),
+		cmocka_unit_test(multiboot_by_its_header),
+		cmocka_unit_test(multiboot_information),
+		cmocka_unit_test(multiboot_in_an_elf_file),
+		cmocka_unit_test(multiboot_that_lies),
+		cmocka_unit_test(multiboot_truncated_at_every_length),
 		cmocka_unit_test(files_that_cant_be_read),
 	};
 

@@ -19,7 +19,8 @@ static char *said;
 /* Parses a line of words; single quotes hold spaces. */
 static enum options_result parse(const char *line)
 {
-	char copy[1024], *argv[ARGS_MAX] = { "vmrun" }, *p = copy;
+	static char copy[1024];		/* what points into it is looked at afterwards */
+	char *argv[ARGS_MAX] = { "vmrun" }, *p = copy;
 	enum options_result rc;
 	int argc = 1;
 	size_t size;
@@ -40,8 +41,6 @@ static enum options_result parse(const char *line)
 	err.text[0] = 0;
 	rc = options_parse(&o, argc, argv, out, &err);
 	fclose(out);
-	/* What points into the line lives as long as the line. */
-	o.image = o.image ? "image" : NULL;
 	return rc;
 }
 
@@ -148,6 +147,29 @@ static void switches(void **state)
 	assert_bad("--stats=yes kernel", "--stats");
 }
 
+static void firmware_and_drives(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--bios"), OPTIONS_RUN);
+	assert_string_equal(o.bios, DEFAULT_BIOS);
+	assert_null(o.image);
+	assert_int_equal(parse("--bios=other.bin --debug-bios --boot-menu"), OPTIONS_RUN);
+	assert_string_equal(o.bios, "other.bin");
+	assert_true(o.debug_bios && o.boot_menu && !o.stats);
+	assert_int_equal(parse("--disk a --cdrom b,ro --disk c,ro kernel"), OPTIONS_RUN);
+	assert_string_equal(o.image, "kernel");
+	assert_int_equal(o.nr_drives, 3);
+	assert_string_equal(o.drives[0].path, "a");
+	assert_true(!o.drives[0].cdrom && !o.drives[0].readonly);
+	assert_string_equal(o.drives[1].path, "b,ro");
+	assert_true(o.drives[1].cdrom);
+	assert_string_equal(o.drives[2].path, "c");
+	assert_true(o.drives[2].readonly);
+	assert_int_equal(parse("--cdrom b"), OPTIONS_RUN);
+	assert_bad("--disk 1 --disk 2 --disk 3 --disk 4 --disk 5", "4 drives");
+	assert_bad("--entry-mode real --bios", "--entry-mode");
+}
+
 static void help_and_version(void **state)
 {
 	(void)state;
@@ -168,6 +190,7 @@ int main(void)
 		cmocka_unit_test(counts),
 		cmocka_unit_test(choices),
 		cmocka_unit_test(switches),
+		cmocka_unit_test(firmware_and_drives),
 		cmocka_unit_test(help_and_version),
 	};
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ACPI tables (ACPI specification 2.0): processors and I/O APIC in the MADT, fixed hardware and reset
- * register in the FADT, and a DSDT with nothing but the name of the state "off".
+ * ACPI tables (ACPI specification 2.0): processors and I/O APIC in the MADT, fixed hardware and
+ * reset register in the FADT, and a DSDT with nothing but the name of the state "off".
  */
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -140,17 +141,26 @@ static const uint8_t dsdt_code[] = {
 	0x08, '_', 'S', '5', '_', 0x12, 0x07, 0x04, 0x0a, ACPI_S5_TYPE, 0x00, 0x00, 0x00,
 };
 
-#define ACPI_START	(BIOS_START + 0x1000)
-#define FACS_START	ACPI_START			/* 64-byte aligned */
-#define RSDP_START	(FACS_START + 0x40)
-#define TABLES_START	(RSDP_START + 0x40)
+/* Without firmware they lie here. */
+#define RSDP_START	(BIOS_START + 0x1000)
+#define TABLES_START	(RSDP_START + 0x40)	/* 64-byte aligned */
 
-static uint8_t checksum(const struct guest_mem *mem, uint64_t gpa, size_t len)
+/* Appends to the blob; what is there may not fit only if CPUS_MAX has grown. */
+static uint32_t put(struct acpi_blob *b, const void *bytes, size_t len)
 {
-	const uint8_t *p = mem_at(mem, gpa, len);
+	uint32_t at = b->size;
+
+	assert(len <= sizeof(b->tables) - at);
+	memcpy(b->tables + at, bytes, len);
+	b->size += len;
+	return at;
+}
+
+static uint8_t checksum(const uint8_t *p, size_t len)
+{
 	uint8_t sum = 0;
 
-	while (p && len--)
+	while (len--)
 		sum -= *p++;
 	return sum;
 }
@@ -166,38 +176,38 @@ static struct header header(const char *signature, uint8_t revision)
 	return h;
 }
 
-/* Fills in length and checksum of a table whose bytes, from its header on, lie at [start, end). */
-static void finish(struct guest_mem *mem, uint64_t start, uint64_t end)
+/* Fills in length and checksum of the table that begins at start and is the blob's last. */
+static uint32_t finish(struct acpi_blob *b, uint32_t start)
 {
-	uint32_t length = end - start;
-	uint8_t sum = 0;
+	uint32_t length = b->size - start;
+	struct acpi_sum sum = { start + offsetof(struct header, checksum), start, length };
 
-	mem_write(mem, start + offsetof(struct header, length), &length, sizeof(length));
-	mem_write(mem, start + offsetof(struct header, checksum), &sum, 1);
-	sum = checksum(mem, start, length);
-	mem_write(mem, start + offsetof(struct header, checksum), &sum, 1);
+	memcpy(b->tables + start + offsetof(struct header, length), &length, sizeof(length));
+	b->tables[sum.offset] = checksum(b->tables + start, length);
+	b->sums[b->nr_sums++] = sum;
+	return start;
 }
 
-static uint64_t put(struct guest_mem *mem, uint64_t at, const void *bytes, size_t len)
+/* A field holds the offset of another table, to which its address is to be added. */
+static void link(struct acpi_blob *b, uint32_t offset, uint8_t size)
 {
-	mem_write(mem, at, bytes, len);
-	return at + len;
+	b->links[b->nr_links++] = (struct acpi_link) { offset, size };
 }
 
-static uint64_t write_dsdt(struct guest_mem *mem, uint64_t start)
+static uint32_t put_dsdt(struct acpi_blob *b)
 {
 	struct header h = header("DSDT", 2);
-	uint64_t end = put(mem, put(mem, start, &h, sizeof(h)), dsdt_code, sizeof(dsdt_code));
+	uint32_t start = put(b, &h, sizeof(h));
 
-	finish(mem, start, end);
-	return end;
+	put(b, dsdt_code, sizeof(dsdt_code));
+	return finish(b, start);
 }
 
-static uint64_t write_fadt(struct guest_mem *mem, uint64_t start, uint64_t dsdt)
+static uint32_t put_fadt(struct acpi_blob *b, uint32_t facs, uint32_t dsdt)
 {
 	struct fadt f = {
 		.h = header("FACP", 3),
-		.facs = FACS_START, .x_facs = 0,	/* one of the two, says the specification */
+		.facs = facs, .x_facs = 0,	/* one of the two, says the specification */
 		.dsdt = dsdt, .x_dsdt = dsdt,
 		.sci = ACPI_SCI,
 		.pm1a_event = ACPI_PM1_EVENT, .pm1_event_len = ACPI_PM1_EVENT_SIZE,
@@ -212,13 +222,15 @@ static uint64_t write_fadt(struct guest_mem *mem, uint64_t start, uint64_t dsdt)
 		.reset = { GAS_IO, 8, 0, GAS_BYTE, RESET_PORT },
 		.reset_value = RESET_VALUE,
 	};
-	uint64_t end = put(mem, start, &f, sizeof(f));
+	uint32_t start = put(b, &f, sizeof(f));
 
-	finish(mem, start, end);
-	return end;
+	link(b, start + offsetof(struct fadt, facs), sizeof(f.facs));
+	link(b, start + offsetof(struct fadt, dsdt), sizeof(f.dsdt));
+	link(b, start + offsetof(struct fadt, x_dsdt), sizeof(f.x_dsdt));
+	return finish(b, start);
 }
 
-static uint64_t write_madt(struct guest_mem *mem, uint64_t start, unsigned int cpus)
+static uint32_t put_madt(struct acpi_blob *b, unsigned int cpus)
 {
 	struct madt m = { .h = header("APIC", 1), .lapic = LAPIC_ADDR, .flags = MADT_HAS_PICS };
 	struct madt_ioapic ioapic = { MADT_IOAPIC, sizeof(ioapic), cpus, 0, IOAPIC_ADDR, 0 };
@@ -226,51 +238,90 @@ static uint64_t write_madt(struct guest_mem *mem, uint64_t start, unsigned int c
 		MADT_OVERRIDE, sizeof(sci), 0, ACPI_SCI, ACPI_SCI, ACTIVE_HIGH_LEVEL,
 	};
 	struct madt_nmi nmi = { MADT_NMI, sizeof(nmi), ALL_PROCESSORS, 0, 1 };
-	uint64_t end = put(mem, start, &m, sizeof(m));
+	uint32_t start = put(b, &m, sizeof(m));
 	unsigned int i;
 
 	for (i = 0; i < cpus; i++) {
 		struct madt_lapic l = { MADT_LAPIC, sizeof(l), i, i, LAPIC_ENABLED };
 
-		end = put(mem, end, &l, sizeof(l));
+		put(b, &l, sizeof(l));
 	}
-	end = put(mem, end, &ioapic, sizeof(ioapic));
-	end = put(mem, end, &sci, sizeof(sci));
-	end = put(mem, end, &nmi, sizeof(nmi));
-	finish(mem, start, end);
-	return end;
+	put(b, &ioapic, sizeof(ioapic));
+	put(b, &sci, sizeof(sci));
+	put(b, &nmi, sizeof(nmi));
+	return finish(b, start);
 }
 
-static void write_xsdt(struct guest_mem *mem, uint64_t start, uint64_t fadt, uint64_t madt)
+static uint32_t put_xsdt(struct acpi_blob *b, uint32_t fadt, uint32_t madt)
 {
 	struct xsdt x = { .h = header("XSDT", 1), .tables = { fadt, madt } };
+	uint32_t start = put(b, &x, sizeof(x));
 
-	finish(mem, start, put(mem, start, &x, sizeof(x)));
+	link(b, start + offsetof(struct xsdt, tables[0]), sizeof(x.tables[0]));
+	link(b, start + offsetof(struct xsdt, tables[1]), sizeof(x.tables[1]));
+	return finish(b, start);
 }
 
-static void write_rsdp(struct guest_mem *mem, uint64_t xsdt)
+static void build_rsdp(struct acpi_blob *b, uint32_t xsdt)
 {
 	struct rsdp r = {
 		.signature = "RSD PTR ", .oem = OEM_ID, .revision = 2, .length = sizeof(r),
 		.xsdt = xsdt,
 	};
 
-	put(mem, RSDP_START, &r, sizeof(r));
-	r.checksum = checksum(mem, RSDP_START, offsetof(struct rsdp, length));
-	put(mem, RSDP_START, &r, sizeof(r));
-	r.extended_checksum = checksum(mem, RSDP_START, sizeof(r));
-	put(mem, RSDP_START, &r, sizeof(r));
+	_Static_assert(sizeof(r) == sizeof(b->rsdp), "the RSDP of revision 2");
+	r.checksum = checksum((uint8_t *)&r, offsetof(struct rsdp, length));
+	r.extended_checksum = checksum((uint8_t *)&r, sizeof(r));
+	memcpy(b->rsdp, &r, sizeof(r));
+	b->rsdp_link = (struct acpi_link) { offsetof(struct rsdp, xsdt), sizeof(r.xsdt) };
+	b->rsdp_sums[0] = (struct acpi_sum) {
+		offsetof(struct rsdp, checksum), 0, offsetof(struct rsdp, length),
+	};
+	b->rsdp_sums[1] = (struct acpi_sum) {
+		offsetof(struct rsdp, extended_checksum), 0, sizeof(r),
+	};
+}
+
+void acpi_build(struct acpi_blob *b, unsigned int cpus)
+{
+	struct facs facs = { .signature = "FACS", .length = sizeof(facs) };
+	uint32_t at_facs, dsdt, fadt, madt;
+
+	memset(b, 0, sizeof(*b));
+	at_facs = put(b, &facs, sizeof(facs));	/* first: it is to be aligned */
+	dsdt = put_dsdt(b);
+	fadt = put_fadt(b, at_facs, dsdt);
+	madt = put_madt(b, cpus);
+	build_rsdp(b, put_xsdt(b, fadt, madt));
+}
+
+static void relocate(uint8_t *bytes, const struct acpi_link *l, uint64_t base)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, bytes + l->offset, l->size);
+	value += base;
+	memcpy(bytes + l->offset, &value, l->size);
+}
+
+static void mend(uint8_t *bytes, const struct acpi_sum *s)
+{
+	bytes[s->offset] += checksum(bytes + s->start, s->length);
 }
 
 void acpi_write(struct guest_mem *mem, unsigned int cpus)
 {
-	struct facs facs = { .signature = "FACS", .length = sizeof(facs) };
-	uint64_t dsdt = TABLES_START, fadt, madt, xsdt;
+	static struct acpi_blob b;
+	unsigned int i;
 
-	put(mem, FACS_START, &facs, sizeof(facs));
-	fadt = write_dsdt(mem, dsdt);
-	madt = write_fadt(mem, fadt, dsdt);
-	xsdt = write_madt(mem, madt, cpus);
-	write_xsdt(mem, xsdt, fadt, madt);
-	write_rsdp(mem, xsdt);
+	acpi_build(&b, cpus);
+	for (i = 0; i < b.nr_links; i++)
+		relocate(b.tables, &b.links[i], TABLES_START);
+	for (i = 0; i < b.nr_sums; i++)
+		mend(b.tables, &b.sums[i]);
+	relocate(b.rsdp, &b.rsdp_link, TABLES_START);
+	for (i = 0; i < 2; i++)
+		mend(b.rsdp, &b.rsdp_sums[i]);
+	mem_write(mem, TABLES_START, b.tables, b.size);
+	mem_write(mem, RSDP_START, b.rsdp, sizeof(b.rsdp));
 }

@@ -13,6 +13,34 @@
 #define ACPI_SCI		9
 #define ACPI_S5_TYPE		5
 
+/* A field of a table that holds an address: to begin with, an offset from the first table. */
+struct acpi_link {
+	uint32_t offset;
+	uint8_t size;
+};
+
+/* The byte that makes the sum of length bytes from start on zero. */
+struct acpi_sum {
+	uint32_t offset, start, length;
+};
+
+/* The tables, and what there is to do when they are put somewhere. */
+struct acpi_blob {
+	uint8_t tables[4096];
+	uint32_t size;
+	struct acpi_link links[8];
+	unsigned int nr_links;
+	struct acpi_sum sums[8];
+	unsigned int nr_sums;
+
+	uint8_t rsdp[36];		/* it stands apart: guests look for it below 1 MiB */
+	struct acpi_link rsdp_link;
+	struct acpi_sum rsdp_sums[2];
+};
+
+void acpi_build(struct acpi_blob *b, unsigned int cpus);
+
+/* Puts them where a guest without firmware looks for them. */
 void acpi_write(struct guest_mem *mem, unsigned int cpus);
 
 #endif

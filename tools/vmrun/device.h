@@ -37,12 +37,27 @@ struct stopper {
 	void (*stop)(struct stopper *s, int guest_code, const char *why);
 };
 
+struct disk;
+struct fwcfg;
+struct guest_mem;
+struct pci_bus;
+struct shadow;
+
 struct device_env {
 	struct bus *ports, *mmio;
+	struct pci_bus *pci;
 	struct irq_lines *irqs;
 	struct chardev *console;
 	struct stopper *stopper;
 	uint64_t low_ram, high_ram;	/* bytes below and from 4 GiB */
+	const struct guest_mem *mem;
+	struct shadow *shadow;		/* NULL: there is no firmware */
+	const struct fwcfg *fwcfg;
+	struct disk *disks;		/* IDE drives */
+	unsigned int nr_disks;
+	bool cd_first;			/* the order to boot from them */
+	unsigned int cpus;
+	bool firmware_log;		/* it goes to standard error; else nowhere */
 };
 
 struct device_class {

@@ -28,8 +28,9 @@
 #define BOOT_TSS		0x20
 
 /* In the hole below 4 GiB. */
-#define IDENTITY_MAP_ADDR	0xfffbc000ULL	/* for KVM, without unrestricted guest */
-#define TSS_ADDR		0xfffbd000ULL
+#define IDENTITY_MAP_ADDR	0xfeffc000ULL	/* for KVM, without unrestricted guest */
+#define TSS_ADDR		0xfeffd000ULL	/* three pages; then room for firmware */
+#define TSS_SIZE		0x3000
 #define IOAPIC_ADDR		0xfec00000U
 #define LAPIC_ADDR		0xfee00000U
 

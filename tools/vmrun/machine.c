@@ -14,6 +14,9 @@
 #include "mptable.h"
 #include "term.h"
 
+#define CONSOLE_PORT		0x3f8
+#define FIRMWARE_MEM_MIN	(4ULL << 20)
+
 #define machine_of(ptr, member) \
 	((struct machine *)((char *)(ptr) - offsetof(struct machine, member)))
 
@@ -139,23 +142,125 @@ static int arm_timeout(struct machine *m, struct error *err)
 	return loop_add(&m->loop, m->timer_fd, NULL, on_timeout, m, err);
 }
 
-/* Return: 0, or EXIT_IMAGE. */
-static int load_image(struct machine *m, struct entry *entry, struct error *err)
+static bool has_firmware(const struct machine *m)
+{
+	return m->shadow.rom;
+}
+
+static int load_program(struct machine *m, const struct image *img, struct entry *entry,
+			struct error *err)
 {
 	const struct options *o = m->options;
-	struct image kernel = { }, initrd = { };
-	struct boot boot = { .kernel = &kernel, .cmdline = o->append, .flat = o->flat };
-	int rc = image_open(&kernel, o->image, err);
+	struct image initrd = { };
+	struct boot boot = { .kernel = img, .cmdline = o->append, .flat = o->flat };
+	int rc = 0;
 
-	if (!rc && o->initrd) {
+	if (o->bios)
+		return failed(err, "%s: a program, which starts without --bios", img->name);
+	if (o->initrd) {
 		boot.initrd = &initrd;
 		rc = image_open(&initrd, o->initrd, err);
 	}
 	if (!rc)
 		rc = boot_load(&m->mem, &boot, entry, &m->image_kind, err);
-	image_close(&kernel);
 	image_close(&initrd);
-	return rc ? EXIT_IMAGE : 0;
+	return rc;
+}
+
+static int load_firmware(struct machine *m, const char *path, struct error *err)
+{
+	struct image rom;
+	int rc;
+
+	if (m->options->initrd)
+		return failed(err, "--initrd goes with a kernel: firmware loads its own");
+	if (m->mem.size < FIRMWARE_MEM_MIN)
+		return failed(err, "firmware needs at least %llu MiB of memory",
+			      FIRMWARE_MEM_MIN >> 20);
+	if (!strcmp(path, DEFAULT_BIOS) && access(path, F_OK))
+		return failed(err, "%s isn't there: install SeaBIOS (Debian's package seabios), or name a BIOS with --bios=FILE",
+			      path);
+	rc = image_open(&rom, path, err);
+	if (!rc)
+		rc = shadow_create(&m->shadow, &rom, err);
+	image_close(&rom);
+	return rc;
+}
+
+static int add_disk(struct machine *m, const struct drive_options *d, struct error *err)
+{
+	if (m->nr_disks == DRIVES_MAX)
+		return failed(err, "%s: there is room for %d drives", d->path, DRIVES_MAX);
+	return disk_open(&m->disks[m->nr_disks], d, err) ? -1 : (m->nr_disks++, 0);
+}
+
+/* An image that isn't a program is the first of the drives, or the firmware. */
+static int load_for_firmware(struct machine *m, enum image_class class, struct error *err)
+{
+	static const char *const kinds[] = {
+		[IMAGE_FIRMWARE] = "firmware", [IMAGE_DISK] = "disk image", [IMAGE_CD] = "CD image",
+	};
+	const struct options *o = m->options;
+	struct drive_options d = { .path = o->image, .cdrom = class == IMAGE_CD };
+	const char *bios = o->bios ? o->bios : DEFAULT_BIOS;
+
+	m->image_kind = kinds[class];
+	if (class == IMAGE_FIRMWARE)
+		return load_firmware(m, o->image, err);
+	m->cd_first = d.cdrom;
+	return add_disk(m, &d, err) ? -1 : load_firmware(m, bios, err);
+}
+
+static int load_image(struct machine *m, struct entry *entry, struct error *err)
+{
+	const struct options *o = m->options;
+	enum image_class class;
+	struct image img;
+	int rc;
+
+	*entry = (struct entry) { .mode = ENTRY_RESET };
+	if (!o->image) {
+		m->image_kind = "firmware";
+		return load_firmware(m, o->bios ? o->bios : DEFAULT_BIOS, err);
+	}
+	if (image_open(&img, o->image, err))
+		return -1;
+	class = o->flat.forced ? IMAGE_PROGRAM : image_classify(&img);
+	if (class == IMAGE_PROGRAM)
+		rc = load_program(m, &img, entry, err);
+	else
+		rc = load_for_firmware(m, class, err);
+	image_close(&img);
+	return rc;
+}
+
+/* Return: 0, or EXIT_IMAGE. */
+static int load_all(struct machine *m, struct entry *entry, struct error *err)
+{
+	unsigned int i;
+
+	if (load_image(m, entry, err))
+		return EXIT_IMAGE;
+	for (i = 0; i < m->options->nr_drives; i++)
+		if (add_disk(m, &m->options->drives[i], err))
+			return EXIT_IMAGE;
+	return 0;
+}
+
+/* What a guest is told by fw_cfg: its memory and processors, and what firmware wants to know. */
+static int tell_firmware(struct machine *m, struct error *err)
+{
+	struct fwcfg *f = &m->fwcfg;
+
+	f->cpus = m->options->cpus;
+	if (fwcfg_add_memory_map(f, &m->mem, err))
+		return -1;
+	if (!has_firmware(m))
+		return 0;
+	if (fwcfg_add_acpi(f, m->options->cpus, err) ||
+	    fwcfg_add_number(f, "etc/sercon-port", CONSOLE_PORT, err))
+		return -1;
+	return m->options->boot_menu ? fwcfg_add_number(f, "etc/show-boot-menu", 1, err) : 0;
 }
 
 static int create_devices(struct machine *m, struct error *err)
@@ -163,18 +268,34 @@ static int create_devices(struct machine *m, struct error *err)
 	struct device_env env = {
 		.ports = &m->ports,
 		.mmio = &m->mmio,
+		.pci = &m->pci,
 		.irqs = &m->vm.irqs,
 		.console = &m->console.chr,
 		.stopper = &m->stopper,
 		.low_ram = m->mem.low_size,
 		.high_ram = m->mem.high_size,
+		.mem = &m->mem,
+		.shadow = has_firmware(m) ? &m->shadow : NULL,
+		.fwcfg = &m->fwcfg,
+		.disks = m->disks,
+		.nr_disks = m->nr_disks,
+		.cd_first = m->cd_first,
+		.cpus = m->options->cpus,
+		.firmware_log = m->options->debug_bios,
 	};
 
-	m->ports = (struct bus) { .name = "port", .trace = m->options->debug_ioport };
-	m->mmio = (struct bus) { .name = "mmio", .trace = m->options->debug_mmio };
 	m->vm.ports = &m->ports;
 	m->vm.mmio = &m->mmio;
+	if (tell_firmware(m, err))
+		return -1;
 	return devices_create(&m->devices, &env, err);
+}
+
+static int create_memory(struct machine *m, struct error *err)
+{
+	if (vm_set_memory(&m->vm, &m->mem, has_firmware(m), err))
+		return -1;
+	return has_firmware(m) ? shadow_map(&m->shadow, &m->vm, &m->mem, &m->mmio, err) : 0;
 }
 
 static int create_cpus(struct machine *m, const struct entry *entry, struct error *err)
@@ -185,7 +306,7 @@ static int create_cpus(struct machine *m, const struct entry *entry, struct erro
 	    vcpu_set_entry(&m->vm.cpus[0], entry, err))
 		return -1;
 	vm_cpu_signature(&m->vm, &signature, &features);
-	if (entry->mode != ENTRY_REAL) {
+	if (entry->mode == ENTRY_PROT || entry->mode == ENTRY_LONG) {
 		mptable_write(&m->mem, m->options->cpus, signature, features);
 		acpi_write(&m->mem, m->options->cpus);
 	}
@@ -195,7 +316,7 @@ static int create_cpus(struct machine *m, const struct entry *entry, struct erro
 static int create_rest(struct machine *m, const struct entry *entry, struct error *err)
 {
 	m->vm.owner = &m->vm_owner;
-	if (vm_set_memory(&m->vm, &m->mem, err) ||
+	if (create_memory(m, err) ||
 	    loop_create(&m->loop, err) ||
 	    watch_signals(m, err) ||
 	    console_create(&m->console, STDIN_FILENO, STDOUT_FILENO, &m->console_owner, &m->loop,
@@ -220,11 +341,14 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
 	m->vm_owner.ended = vcpu_ended;
 	pthread_mutex_init(&m->stop.lock, NULL);
+	m->ports = (struct bus) { .name = "port", .trace = o->debug_ioport };
+	m->mmio = (struct bus) { .name = "mmio", .trace = o->debug_mmio };
+	pci_create(&m->pci);
 
 	/* The image first: what is wrong with it can be said without a hypervisor. */
 	if (mem_create(&m->mem, o->mem, err))
 		return EXIT_HOST_FAILED;
-	rc = load_image(m, &entry, err);
+	rc = load_all(m, &entry, err);
 	if (!rc && (vm_create(&m->vm, o, err) || create_rest(m, &entry, err)))
 		rc = EXIT_HOST_FAILED;
 	return rc;
@@ -260,6 +384,11 @@ void machine_destroy(struct machine *m)
 	if (m->signal_fd >= 0)
 		close(m->signal_fd);
 	loop_destroy(&m->loop);
+	fwcfg_destroy(&m->fwcfg);
+	pci_destroy(&m->pci);
+	while (m->nr_disks)
+		disk_close(&m->disks[--m->nr_disks]);
+	shadow_destroy(&m->shadow);
 	mem_destroy(&m->mem);
 	pthread_mutex_destroy(&m->stop.lock);
 }

@@ -6,9 +6,13 @@
 #include "bus.h"
 #include "console.h"
 #include "device.h"
+#include "disk.h"
+#include "fwcfg.h"
 #include "loop.h"
 #include "memory.h"
 #include "options.h"
+#include "pci.h"
+#include "shadow.h"
 #include "vm.h"
 
 enum stop_kind {
@@ -34,6 +38,12 @@ struct machine {
 	struct guest_mem mem;
 	struct vm vm;
 	struct bus ports, mmio;
+	struct pci_bus pci;
+	struct shadow shadow;		/* without a ROM where there is no firmware */
+	struct fwcfg fwcfg;
+	struct disk disks[DRIVES_MAX];
+	unsigned int nr_disks;
+	bool cd_first;
 	struct device_set devices;
 	struct console console;
 	struct loop loop;

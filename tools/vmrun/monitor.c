@@ -27,7 +27,8 @@ static void do_info(struct machine *m, FILE *out)
 {
 	const struct options *o = m->options;
 
-	fprintf(out, "image   %s, %s\n", o->image, m->image_kind);
+	fprintf(out, "image   %s, %s\n", o->image ? o->image : o->bios ? o->bios : DEFAULT_BIOS,
+		m->image_kind);
 	fprintf(out, "host    %s, MMU mode %s\n", o->dev, vm_mmu_name(&m->vm));
 	fprintf(out, "memory  %llu KiB from 0, %llu KiB from 4 GiB\n",
 		(unsigned long long)(m->mem.low_size >> 10),

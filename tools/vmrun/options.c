@@ -11,11 +11,12 @@
 #define VERSION		"0.1"
 
 static const char help[] =
-"Usage: vmrun [OPTION]... IMAGE\n"
+"Usage: vmrun [OPTION]... [IMAGE]\n"
 "Run a virtual machine on minivmm, or on KVM, with the terminal as its serial console.\n"
 "\n"
-"IMAGE is a Linux kernel (bzImage), an ELF64 program, a boot sector, or with --entry-mode any\n"
-"file of machine code; which of them is seen from its content.\n"
+"IMAGE is a Linux kernel (bzImage), an ELF64 program, a multiboot kernel, a boot sector, or with\n"
+"--entry-mode any file of machine code; or a disk or CD image, which a BIOS boots; or a BIOS.\n"
+"Which of them is seen from its content.\n"
 "\n"
 "The machine:\n"
 "  --mem SIZE          memory, in MiB or with a suffix K, M, G (default 256M)\n"
@@ -25,6 +26,11 @@ static const char help[] =
 "  --entry-mode MODE   run IMAGE as plain machine code, in MODE: real (16-bit, at 0x7c00),\n"
 "                      prot (32-bit, at 0x100000) or long (64-bit, at 0x100000)\n"
 "  --load-addr ADDR    put such an image elsewhere\n"
+"  --disk FILE[,ro]    an IDE disk: a raw image or a block device; ro: read-only\n"
+"  --cdrom FILE        an IDE CD drive with that CD image\n"
+"  --bios[=FILE]       start with a BIOS, which boots from these; without an IMAGE they imply it\n"
+"                      (default SeaBIOS, " DEFAULT_BIOS ")\n"
+"  --boot-menu         let ESC lead to the BIOS's boot menu, at the price of 2.5 seconds\n"
 "\n"
 "The hypervisor:\n"
 "  --dev FILE          its device node (default /dev/minivmm; /dev/kvm works too)\n"
@@ -35,6 +41,7 @@ static const char help[] =
 "  --timeout SECONDS   stop it after that time\n"
 "  --debug-ioport      report accesses to ports that nothing answers\n"
 "  --debug-mmio        report accesses to addresses that nothing answers\n"
+"  --debug-bios        print the BIOS's log\n"
 "  --help, --version\n"
 "\n"
 "On a terminal: Ctrl-a x quits, Ctrl-a c opens a monitor prompt, Ctrl-a h shows the rest.\n"
@@ -46,11 +53,14 @@ static const char help[] =
 "Examples:\n"
 "  vmrun /boot/vmlinuz --initrd /boot/initrd.img --mem 1G\n"
 "  vmrun vmlinuz --initrd small.cpio --append 'console=ttyS0 quiet' --mmu shadow --stats\n"
-"  vmrun --entry-mode long program.bin --dev /dev/kvm\n";
+"  vmrun --entry-mode long program.bin --dev /dev/kvm\n"
+"  vmrun disk.img\n"
+"  vmrun --disk disk.img --cdrom installer.iso --boot-menu\n";
 
 enum {
-	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DEV,
-	OPT_MMU, OPT_STATS, OPT_TIMEOUT, OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_HELP, OPT_VERSION,
+	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DISK,
+	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
+	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -60,12 +70,17 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "entry-mode", required_argument, NULL, OPT_ENTRY_MODE },
 	{ "load-addr", required_argument, NULL, OPT_LOAD_ADDR },
+	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "cdrom", required_argument, NULL, OPT_CDROM },
+	{ "bios", optional_argument, NULL, OPT_BIOS },
+	{ "boot-menu", no_argument, NULL, OPT_BOOT_MENU },
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "mmu", required_argument, NULL, OPT_MMU },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "debug-ioport", no_argument, NULL, OPT_DEBUG_IOPORT },
 	{ "debug-mmio", no_argument, NULL, OPT_DEBUG_MMIO },
+	{ "debug-bios", no_argument, NULL, OPT_DEBUG_BIOS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ }
@@ -183,6 +198,35 @@ static int parse_entry_mode(struct options *o, const char *text, struct error *e
 	return rc;
 }
 
+static int parse_drive(struct options *o, char *text, bool cdrom, struct error *err)
+{
+	struct drive_options *d = &o->drives[o->nr_drives];
+	size_t len = strlen(text);
+
+	if (o->nr_drives == DRIVES_MAX)
+		return failed(err, "%s: there is room for %d drives", text, DRIVES_MAX);
+	*d = (struct drive_options) { .path = text, .cdrom = cdrom };
+	if (!cdrom && len > 3 && !strcmp(text + len - 3, ",ro")) {
+		d->readonly = true;
+		text[len - 3] = 0;
+	}
+	o->nr_drives++;
+	return 0;
+}
+
+static void set_flag(struct options *o, int opt)
+{
+	bool *const flags[] = {
+		[OPT_BOOT_MENU] = &o->boot_menu,
+		[OPT_STATS] = &o->stats,
+		[OPT_DEBUG_IOPORT] = &o->debug_ioport,
+		[OPT_DEBUG_MMIO] = &o->debug_mmio,
+		[OPT_DEBUG_BIOS] = &o->debug_bios,
+	};
+
+	*flags[opt] = true;
+}
+
 static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 {
 	switch (opt) {
@@ -198,6 +242,13 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 		return parse_mmu(o, arg, err);
 	case OPT_TIMEOUT:
 		return parse_timeout(o, arg, err);
+	case OPT_DISK:
+		return parse_drive(o, arg, false, err);
+	case OPT_CDROM:
+		return parse_drive(o, arg, true, err);
+	case OPT_BIOS:
+		o->bios = arg ? arg : DEFAULT_BIOS;
+		return 0;
 	case OPT_INITRD:
 		o->initrd = arg;
 		return 0;
@@ -207,21 +258,19 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 	case OPT_DEV:
 		o->dev = arg;
 		return 0;
-	case OPT_STATS:
-		o->stats = true;
-		return 0;
-	case OPT_DEBUG_IOPORT:
-		o->debug_ioport = true;
-		return 0;
 	default:
-		o->debug_mmio = true;
+		set_flag(o, opt);
 		return 0;
 	}
 }
 
 static enum options_result parse_rest(struct options *o, int argc, char **argv, struct error *err)
 {
-	if (optind == argc)
+	if (optind == argc && o->flat.forced)
+		failed(err, "--entry-mode goes with an image");
+	else if (optind == argc && (o->bios || o->nr_drives))
+		return OPTIONS_RUN;
+	else if (optind == argc)
 		failed(err, "which image? `vmrun --help` shows how to use it");
 	else if (argc - optind > 1)
 		failed(err, "one image only: \"%s\" is too much", argv[optind + 1]);

@@ -6,23 +6,30 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "disk.h"
 #include "error.h"
 #include "loaders/loader.h"
 
 #define CPUS_MAX	64
+#define DRIVES_MAX	4
+#define DEFAULT_BIOS	"/usr/share/seabios/bios-256k.bin"
 #define TIMEOUT_MAX	(365 * 24 * 3600)
 
 enum mmu_mode { MMU_AUTO, MMU_EPT, MMU_SHADOW };
 
 struct options {
-	const char *image, *initrd, *append;
+	const char *image, *initrd, *append;	/* image: may be NULL if there is firmware */
+	const char *bios;		/* NULL: none is asked for */
+	struct drive_options drives[DRIVES_MAX];
+	unsigned int nr_drives;
+	bool boot_menu;
 	const char *dev;
 	uint64_t mem;
 	unsigned int cpus;
 	enum mmu_mode mmu;
 	struct flat_options flat;
 	double timeout;			/* seconds, 0 for none */
-	bool stats, debug_ioport, debug_mmio;
+	bool stats, debug_ioport, debug_mmio, debug_bios;
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };

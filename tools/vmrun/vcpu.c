@@ -208,9 +208,12 @@ int vcpu_set_entry(struct vcpu *cpu, const struct entry *entry, struct error *er
 {
 	struct minivmm_regs regs = {
 		.rip = entry->ip, .rsp = entry->sp, .rsi = entry->si, .rflags = RFLAGS_FIXED,
+		.rax = entry->ax, .rbx = entry->bx,
 	};
 	struct minivmm_sregs s;
 
+	if (entry->mode == ENTRY_RESET)
+		return 0;
 	if (ioctl(cpu->fd, MINIVMM_GET_SREGS, &s))
 		return failed(err, "GET_SREGS: %s", strerror(errno));
 	if (entry->mode == ENTRY_LONG)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "layout.h"
+#include "shadow.h"
 #include "vm.h"
 
 #define PAUSE_PATIENCE_MS	2000
@@ -152,26 +153,32 @@ void vm_destroy(struct vm *vm)
 	vm->sys = vm->fd = -1;
 }
 
-static int set_slot(struct vm *vm, unsigned int slot, uint64_t gpa, void *hva, uint64_t size,
-		    struct error *err)
+int vm_set_slot(struct vm *vm, unsigned int slot, uint64_t gpa, void *hva, uint64_t size,
+		bool readonly, struct error *err)
 {
 	struct minivmm_userspace_memory_region r = {
 		.slot = slot, .guest_phys_addr = gpa, .memory_size = size,
 		.userspace_addr = (uintptr_t)hva,
+		.flags = readonly ? MINIVMM_MEM_READONLY : 0,
 	};
 
-	if (size && ioctl(vm->fd, MINIVMM_SET_USER_MEMORY_REGION, &r))
+	/* Removing what isn't there is EINVAL. */
+	if (ioctl(vm->fd, MINIVMM_SET_USER_MEMORY_REGION, &r) && size)
 		return vm_fail(err, "SET_USER_MEMORY_REGION");
 	return 0;
 }
 
-int vm_set_memory(struct vm *vm, const struct guest_mem *mem, struct error *err)
+int vm_set_memory(struct vm *vm, const struct guest_mem *mem, bool with_shadow, struct error *err)
 {
+	uint64_t low = with_shadow ? SHADOW_START : mem->low_size;
+
 	vm->mem = mem;
-	if (set_slot(vm, 0, 0, mem->base, mem->low_size, err) ||
-	    set_slot(vm, 1, MEM_HIGH_START, mem->base + mem->low_size, mem->high_size, err))
+	if (vm_set_slot(vm, VM_SLOT_LOW, 0, mem->base, low, false, err) ||
+	    vm_set_slot(vm, VM_SLOT_HIGH, MEM_HIGH_START, mem->base + mem->low_size,
+			mem->high_size, false, err))
 		return -1;
-	return 0;
+	return with_shadow ? vm_set_slot(vm, VM_SLOT_ABOVE_1M, SHADOW_END, mem->base + SHADOW_END,
+					 mem->low_size - SHADOW_END, false, err) : 0;
 }
 
 static int create_vcpu(struct vm *vm, unsigned int id, struct error *err)

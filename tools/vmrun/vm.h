@@ -67,7 +67,14 @@ struct vm {
 int vm_create(struct vm *vm, const struct options *o, struct error *err);
 void vm_destroy(struct vm *vm);
 
-int vm_set_memory(struct vm *vm, const struct guest_mem *mem, struct error *err);
+/* Memory slots by number. */
+enum { VM_SLOT_LOW, VM_SLOT_HIGH, VM_SLOT_ROM, VM_SLOT_ABOVE_1M, VM_SLOT_SHADOW };
+
+/* All of RAM; with_shadow: but for 0xc0000 to 1 MiB, which shadow.c sees to. */
+int vm_set_memory(struct vm *vm, const struct guest_mem *mem, bool with_shadow, struct error *err);
+/* size 0: remove it, or leave it away. */
+int vm_set_slot(struct vm *vm, unsigned int slot, uint64_t gpa, void *hva, uint64_t size,
+		bool readonly, struct error *err);
 int vm_create_vcpus(struct vm *vm, unsigned int n, struct error *err);
 
 /* The first CPU's start state; the others wait for it to start them. */

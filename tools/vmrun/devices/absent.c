@@ -18,17 +18,16 @@ static const struct {
 	{ 0x080, 0x10, "POST code, DMA pages" },
 	{ 0x0c0, 0x20, "DMA controller" },
 	{ 0x0f0, 2, "coprocessor reset" },
-	{ 0x170, 8, "second IDE channel" },
-	{ 0x1f0, 8, "first IDE channel" },
 	{ 0x200, 8, "game port" },
 	{ 0x278, 3, "LPT2" },
 	{ 0x2e8, 8, "COM4" },
 	{ 0x2f8, 8, "COM2" },
-	{ 0x376, 2, "second IDE channel" },
+	{ 0x377, 1, "second floppy" },
 	{ 0x378, 3, "LPT1" },
 	{ 0x3b0, 0x30, "VGA" },
 	{ 0x3e8, 8, "COM3" },
-	{ 0x3f0, 8, "floppy, first IDE channel" },
+	{ 0x3f0, 6, "floppy" },
+	{ 0x3f7, 1, "floppy" },
 };
 
 static void *absent_create(const struct device_env *env, struct error *err)

@@ -31,7 +31,9 @@ enum {
 	CMOS_EXTENDED_KIB2 = 0x30,
 	CMOS_CENTURY = 0x32,
 	CMOS_EXTENDED_64K = 0x34,	/* from 16 MiB to 4 GiB, in 64 KiB */
+	CMOS_BOOT_ORDER = 0x3d,		/* as QEMU has it: two devices, the first one low */
 	CMOS_HIGH_64K = 0x5b,		/* from 4 GiB, in 64 KiB, three bytes */
+	CMOS_FURTHER_CPUS = 0x5f,	/* likewise */
 };
 
 #define A_UIP		0x80
@@ -41,6 +43,8 @@ enum {
 #define B_24H		0x02
 #define D_VALID		0x80
 #define HOUR_PM		0x80
+#define BOOT_DISK_FIRST		0x32
+#define BOOT_CD_FIRST		0x23
 #define INDEX_MASK	0x7f		/* the top bit is the NMI gate, which isn't wired here */
 
 struct rtc {
@@ -253,6 +257,8 @@ static void *rtc_create(const struct device_env *env, struct error *err)
 	r->cmos[RTC_B] = B_24H;
 	r->cmos[RTC_D] = D_VALID;
 	r->cmos[CMOS_EQUIPMENT] = 0x02;	/* a coprocessor, no floppy, no display */
+	r->cmos[CMOS_BOOT_ORDER] = env->cd_first ? BOOT_CD_FIRST : BOOT_DISK_FIRST;
+	r->cmos[CMOS_FURTHER_CPUS] = env->cpus - 1;
 	cmos_memory(r, env->low_ram, env->high_ram);
 	if (bus_add(env->ports, RTC_PORT, 2, 1, rtc_access, r, "rtc", err)) {
 		rtc_destroy(r);

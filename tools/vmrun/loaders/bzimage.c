@@ -76,7 +76,7 @@ static int load_kernel(struct guest_mem *mem, const struct image *img,
 	if (offset >= img->size)
 		return failed(err, "%s: a Linux kernel that ends before its code", img->name);
 	size = img->size - offset;
-	if (size < said)
+	if (size + 15 < said)		/* it is a count of paragraphs */
 		return failed(err, "%s: a truncated Linux kernel: %llu of %llu bytes are there",
 			      img->name, (unsigned long long)size, (unsigned long long)said);
 	if (size <= ENTRY64_OFFSET)

@@ -76,7 +76,7 @@ static int bootsector_load(struct guest_mem *mem, const struct boot *boot, struc
 			   struct error *err)
 {
 	if (boot->kernel->size > EBDA_START - BOOT_SECTOR_ADDR)
-		return failed(err, "%s: this is a disk image: vmrun has no disks yet",
+		return failed(err, "%s: too long for a boot sector that is started without firmware",
 			      boot->kernel->name);
 	return load_at(mem, boot, ENTRY_REAL, BOOT_SECTOR_ADDR, entry, err);
 }

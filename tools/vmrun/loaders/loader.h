@@ -28,7 +28,8 @@ void image_close(struct image *img);
 const void *image_at(const struct image *img, uint64_t offset, uint64_t len);
 bool image_has(const struct image *img, uint64_t offset, const void *bytes, size_t len);
 
-enum entry_mode { ENTRY_REAL, ENTRY_PROT, ENTRY_LONG };
+/* ENTRY_RESET: as the CPU is after a reset; nothing else counts. */
+enum entry_mode { ENTRY_REAL, ENTRY_PROT, ENTRY_LONG, ENTRY_RESET };
 
 /* How to treat an image of plain machine code. */
 struct flat_options {
@@ -48,7 +49,7 @@ struct boot {
 /* What the first CPU starts with; what isn't here is in Documentation/vmrun.md. */
 struct entry {
 	enum entry_mode mode;
-	uint64_t ip, sp, si;
+	uint64_t ip, sp, si, ax, bx;
 };
 
 struct loader {
@@ -58,7 +59,14 @@ struct loader {
 		    struct error *err);
 };
 
-extern const struct loader bzimage_loader, elf64_loader, bootsector_loader, flat_loader;
+extern const struct loader bzimage_loader, elf64_loader, multiboot_loader, bootsector_loader,
+			   flat_loader;
+
+/* kind.c: what an image is good for. */
+enum image_class { IMAGE_PROGRAM, IMAGE_FIRMWARE, IMAGE_DISK, IMAGE_CD };
+
+enum image_class image_classify(const struct image *img);
+bool is_firmware(const struct image *img);
 
 /**
  * boot_load() - put an image into guest memory

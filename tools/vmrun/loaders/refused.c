@@ -5,8 +5,6 @@
 
 #include "loader.h"
 
-#define MULTIBOOT_SEARCH	8192
-#define MULTIBOOT_MAGIC		0x1badb002
 #define MULTIBOOT2_SEARCH	32768
 #define MULTIBOOT2_MAGIC	0xe85250d6
 
@@ -25,11 +23,9 @@ static const struct {
 	{ 0, "\x02\x21\x4c\x18", 4, "a file compressed with lz4" UNPACK },
 	{ 0, "BZh", 3, "a file compressed with bzip2" UNPACK },
 	{ 0, "07070", 5, "a cpio archive, an initial RAM disk: give it with --initrd" },
-	{ 0, "QFI\xfb", 4, "a qcow2 disk image: vmrun has no disks yet" },
-	{ 0x8001, "CD001", 5, "a CD image: vmrun has no disks yet" },
-	{ 0x438, "\x53\xef", 2, "a file system: vmrun has no disks yet" },
-	{ 0x200, "EFI PART", 8, "a disk image: vmrun has no disks yet" },
-	{ 0x28, "_FVH", 4, "UEFI firmware: vmrun can't start firmware yet" },
+	{ 0, "QFI\xfb", 4, "a qcow2 disk image: vmrun takes raw ones (`qemu-img convert -O raw`)" },
+	{ 0x438, "\x53\xef", 2, "a file system without a boot sector: give it to a kernel with --disk" },
+	{ 0x28, "_FVH", 4, "UEFI firmware, which needs what vmrun hasn't: it starts a BIOS" },
 	{ 0, "#!", 2, "a script" },
 };
 
@@ -43,14 +39,10 @@ static uint32_t word_at(const struct image *img, uint64_t offset)
 	return word;
 }
 
-static bool has_multiboot(const struct image *img)
+static bool has_multiboot2(const struct image *img)
 {
 	uint64_t o;
 
-	for (o = 0; o + 12 <= MULTIBOOT_SEARCH && o + 12 <= img->size; o += 4)
-		if (word_at(img, o) == MULTIBOOT_MAGIC &&
-		    word_at(img, o) + word_at(img, o + 4) + word_at(img, o + 8) == 0)
-			return true;
 	for (o = 0; o + 16 <= MULTIBOOT2_SEARCH && o + 16 <= img->size; o += 8)
 		if (word_at(img, o) == MULTIBOOT2_MAGIC &&
 		    word_at(img, o) + word_at(img, o + 4) + word_at(img, o + 8) +
@@ -64,16 +56,8 @@ static const char *elf_kind(const struct image *img)
 	if (!image_has(img, 0, ELFMAG, SELFMAG) || img->size <= EI_CLASS)
 		return NULL;
 	if (img->data[EI_CLASS] == ELFCLASS32)
-		return "an ELF32 program: vmrun starts 64-bit ones only, yet";
+		return "an ELF32 program that isn't a multiboot kernel: vmrun starts 64-bit ones only";
 	return NULL;
-}
-
-/* Firmware for a PC fills its end of the address space: at its reset vector stands a far jump. */
-static bool is_firmware(const struct image *img)
-{
-	return img->size % 0x10000 == 0 && img->size <= 16 << 20 &&
-	       image_has(img, img->size - 16, "\xea", 1) &&
-	       image_has(img, img->size - 13, "\x00\xf0", 2);
 }
 
 const char *refused_kind(const struct image *img)
@@ -81,15 +65,13 @@ const char *refused_kind(const struct image *img)
 	const char *kind = elf_kind(img);
 	size_t i;
 
-	if (has_multiboot(img))
-		return "a multiboot kernel: vmrun can't start those yet";
+	if (has_multiboot2(img))
+		return "a multiboot2 kernel: vmrun starts those of version 1";
 	if (kind)
 		return kind;
 	for (i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
 		if (image_has(img, magics[i].offset, magics[i].bytes, magics[i].len))
 			return magics[i].kind;
-	if (is_firmware(img))
-		return "PC firmware: vmrun can't start firmware yet";
 	if (image_has(img, 0, "MZ", 2) && !image_has(img, 0x202, "HdrS", 4))
 		return "a DOS, Windows or UEFI program";
 	return NULL;

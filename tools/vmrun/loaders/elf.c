@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A static 64-bit program or uncompressed Linux kernel (vmlinux), placed by physical addresses. */
+/* A static program or uncompressed Linux kernel (vmlinux), placed by physical addresses. */
 #include <gelf.h>
 #include <libelf.h>
 #include <string.h>
 
 #include "../layout.h"
+#include "elf.h"
 #include "linux.h"
 
 static bool elf64_recognise(const struct image *img)
@@ -18,11 +19,21 @@ static const char *type_name(unsigned int type)
 	       type == ET_REL ? "object file" : type == ET_CORE ? "core dump" : "unknown";
 }
 
-static int check_header(const struct image *img, const GElf_Ehdr *eh, struct error *err)
+static bool right_machine(const GElf_Ehdr *eh, enum elf_width width)
 {
-	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB ||
-	    eh->e_machine != EM_X86_64)
-		return failed(err, "%s: an ELF file, but not for x86-64", img->name);
+	if (eh->e_ident[EI_DATA] != ELFDATA2LSB)
+		return false;
+	if (eh->e_ident[EI_CLASS] == ELFCLASS64)
+		return eh->e_machine == EM_X86_64;
+	return width == ELF_32_OR_64 && eh->e_machine == EM_386;
+}
+
+static int check_header(const struct image *img, const GElf_Ehdr *eh, enum elf_width width,
+			struct error *err)
+{
+	if (!right_machine(eh, width))
+		return failed(err, "%s: an ELF file, but not for %s", img->name,
+			      width == ELF_64 ? "x86-64" : "x86");
 	if (eh->e_type != ET_EXEC)
 		return failed(err, "%s: an ELF file of the kind %s; vmrun starts static executables (ET_EXEC)",
 			      img->name, type_name(eh->e_type));
@@ -98,31 +109,38 @@ static int load_segments(struct guest_mem *mem, const struct image *img, Elf *el
 	return 0;
 }
 
-static int load_elf(struct guest_mem *mem, const struct image *img, Elf *elf, uint64_t *entry,
-		    uint64_t *end, struct error *err)
+static int load_elf(struct guest_mem *mem, const struct image *img, Elf *elf,
+		    enum elf_width width, uint64_t *entry, uint64_t *end, struct error *err)
 {
 	GElf_Ehdr eh;
 
 	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh))
 		return failed(err, "%s: a broken or truncated ELF file", img->name);
-	if (check_header(img, &eh, err))
+	if (check_header(img, &eh, width, err))
 		return -1;
 	return load_segments(mem, img, elf, &eh, entry, end, err);
 }
 
-static int elf64_load(struct guest_mem *mem, const struct boot *boot, struct entry *entry,
-		      struct error *err)
+int elf_load(struct guest_mem *mem, const struct image *img, enum elf_width width, uint64_t *entry,
+	     uint64_t *end, struct error *err)
 {
-	const struct image *img = boot->kernel;
-	uint64_t ip, end;
 	Elf *elf;
 	int rc;
 
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)img->data, img->size);
-	rc = load_elf(mem, img, elf, &ip, &end, err);
+	rc = load_elf(mem, img, elf, width, entry, end, err);
 	elf_end(elf);
-	if (rc || boot_plain(mem, boot, end, err))
+	return rc;
+}
+
+static int elf64_load(struct guest_mem *mem, const struct boot *boot, struct entry *entry,
+		      struct error *err)
+{
+	uint64_t ip, end;
+
+	if (elf_load(mem, boot->kernel, ELF_64, &ip, &end, err) ||
+	    boot_plain(mem, boot, end, err))
 		return -1;
 	*entry = (struct entry) {
 		.mode = ENTRY_LONG,
