@@ -231,19 +231,27 @@ static inline unsigned int pm_outcome(const struct pm_cpu *c, const struct pm_wa
  * set besides. Whoever was present and well-formed may have been used, by a walk that stopped later
  * or by one ahead of time; D is for a write that is made.
  */
-static inline void pm_flags(const struct pm_walk *w, int i, const struct pm_access *a,
-			    unsigned int outcome, u64 *must, u64 *may)
+static inline void pm_flags_of_use(const struct pm_walk *w, int i, const struct pm_access *a,
+				   unsigned int outcome, u64 *must, u64 *may)
 {
 	bool last = i == w->n - 1;
 
-	*must = *may = 0;
 	if (!w->entry[i].in_memory || (last && w->stopped != PM_OK))
 		return;
-	*may = PM_A;
-	if (outcome != PM_OK)
-		return;
-	*must = PM_A | (last && a->write ? PM_D : 0);
-	*may = *must;
+	*may |= PM_A;
+	if (outcome == PM_OK)
+		*must |= PM_A | (last && a->write ? PM_D : 0);
+	*may |= *must;
+}
+
+/* A table that maps itself may have one entry used at several levels. */
+static inline void pm_flags(const struct pm_walk *w, int i, const struct pm_access *a,
+			    unsigned int outcome, u64 *must, u64 *may)
+{
+	*must = *may = 0;
+	for (int k = 0; k < w->n; k++)
+		if (w->entry[k].at == w->entry[i].at)
+			pm_flags_of_use(w, k, a, outcome, must, may);
 }
 
 #endif
