@@ -35,7 +35,7 @@ def bochs_config(machine):
     return f"""{PLUGINS}
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
-memory: guest={machine.memory_mb}, host={machine.memory_mb}
+memory: guest={machine.memory_mb}, host={min(machine.memory_mb, 2048)}
 romimage: file={BIOS}
 vgaromimage: file={VGA_BIOS}
 vga: extension=vbe, update_freq=1, realtime=0
