@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The dirty log: GET_DIRTY_LOG, CLEAR_DIRTY_LOG and CAP_MANUAL_DIRTY_LOG_PROTECT2, by whatever means
- * the CPU's writes are noticed.
+ * The dirty log: GET_DIRTY_LOG, CLEAR_DIRTY_LOG and CAP_MANUAL_DIRTY_LOG_PROTECT2, by whatever
+ * means the CPU's writes are noticed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +52,8 @@ static bool uses_ept(struct vm *vm)
 
 static bool ept_has_dirty_bits(void)
 {
-	return cpu_has("flags", " ept_ad") && (opt.oracle ? kvm_has("eptad") : parameter_is_on("ept_ad"));
+	return cpu_has("flags", " ept_ad") &&
+	       (opt.oracle ? kvm_has("eptad") : parameter_is_on("ept_ad"));
 }
 
 /* Does this VM's CPU log writes itself? */
@@ -72,7 +73,10 @@ static int get_dirty_log(struct vm *vm, u32 slot, void *bitmap)
 static int clear_dirty_log(struct vm *vm, u32 slot, u64 first, u32 pages, const void *bitmap)
 {
 	struct minivmm_clear_dirty_log log = {
-		.slot = slot, .first_page = first, .num_pages = pages, .dirty_bitmap = (void *)bitmap,
+		.slot = slot,
+		.first_page = first,
+		.num_pages = pages,
+		.dirty_bitmap = (void *)bitmap,
 	};
 
 	return ioctl(vm->fd, MINIVMM_CLEAR_DIRTY_LOG, &log);
@@ -218,7 +222,7 @@ TEST(dirty_log_refuses)
 
 /* ---- what else writes ------------------------------------------------------------------------ */
 
-/* The A and D bits that the guest's own page walk sets in its tables, which lie in logged memory. */
+/* The A and D bits that the guest's own page walk sets in its tables, which are in logged memory. */
 TEST(page_walk_that_sets_bits)
 {
 	static const u64 one[4] = { 1 << 2 }, none[4];
@@ -530,8 +534,8 @@ TEST(all_bits_set_of_huge_pages)
 #define SCATTERED	1024		/* pages: more than a CPU's log of its writes holds */
 
 /*
- * Counts in words of pages that a generator of random numbers picks: RSI = the first page's word, R8 =
- * the generator, until DATA + 8 * RBX is 2.
+ * Counts in words of pages that a generator of random numbers picks: RSI = the first page's word,
+ * R8 = the generator, until DATA + 8 * RBX is 2.
  */
 GUEST64(scatter,
 	sti;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guest memory is the client's ordinary memory: what the client, or the kernel behind its back, does
- * to it under a guest, for each kind of memory that there is.
+ * Guest memory is the client's ordinary memory: what the client, or the kernel behind its back,
+ * does to it under a guest, for each kind of memory that there is.
  */
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -284,7 +284,7 @@ TEST(shared_anonymous_memory)
 	CHECK_EQ(guest_reads(v, SLOT + PAGE), 2);
 }
 
-/* ---- every kind, while the guest hammers ------------------------------------------------------ */
+/* ---- every kind, while the guest hammers ----------------------------------------------------- */
 
 #define UNIT_4K	(64 * PAGE)		/* what is worked on at a time */
 #define UNIT_2M	(2 * MiB)
@@ -323,7 +323,8 @@ static struct kind transparent_huge(void)
 
 static struct kind shared_memfd(void)
 {
-	return map_kind(2 * UNIT_4K, UNIT_4K, CHECK_OK(memfd_create("guest", MFD_CLOEXEC)), MAP_SHARED);
+	return map_kind(2 * UNIT_4K, UNIT_4K, CHECK_OK(memfd_create("guest", MFD_CLOEXEC)),
+			MAP_SHARED);
 }
 
 static struct kind private_file(void)
@@ -504,7 +505,7 @@ TEST(munmap_under_two_vcpus)
 	hammer_check(keeps, k.mem);
 }
 
-/* ---- large pages come and go ------------------------------------------------------------------ */
+/* ---- large pages come and go ----------------------------------------------------------------- */
 
 /* Touches RCX pages from RSI on. */
 GUEST64(touch_all, 1: incq (%rsi); add $4096, %rsi; dec %rcx; jnz 1b; hlt; jmp 1b)
@@ -540,7 +541,8 @@ TEST(page_of_a_gigabyte)
 	struct kind k;
 
 	want_hugetlb(1, "1048576kB");
-	k = map_kind(GiB, GiB, -1, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 30 << MAP_HUGE_SHIFT);
+	k = map_kind(GiB, GiB, -1,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 30 << MAP_HUGE_SHIFT);
 	v = boot_accessor();
 	/* at 1 GiB in guest-physical space, where a large page fits */
 	add_slot(v->vm, 1, 0, GiB, GiB, k.mem);
@@ -626,7 +628,7 @@ TEST(khugepaged_collapses_under_the_guest)
 	hammer_check(h, hva);
 }
 
-/* ---- pages that are the same ------------------------------------------------------------------ */
+/* ---- pages that are the same ----------------------------------------------------------------- */
 
 #define KSM	"/sys/kernel/mm/ksm/"
 
@@ -708,7 +710,7 @@ TEST(pages_are_merged_under_guests)
 	CHECK(write_file(KSM "run", "2"));
 }
 
-/* ---- memory that comes when someone brings it -------------------------------------------------- */
+/* ---- memory that comes when someone brings it ------------------------------------------------ */
 
 static int userfault_open(int flags, u64 features)
 {

@@ -26,8 +26,8 @@ static inline u64 *word(void *hva, u64 offset)
 }
 
 /*
- * The hammer: again and again, in passes, the guest reads a word of each page, which must be what it
- * wrote there in the pass before, and writes the next value. The value of page i after pass n is
+ * The hammer: again and again, in passes, the guest reads a word of each page, which must be what
+ * it wrote there in the pass before, and writes the next value. The value of page i after pass n is
  * i << 32 | n.
  */
 enum {
