@@ -12,6 +12,7 @@
  *
  * What the client can change at any time, the run page and the one behind it, is read once.
  */
+#include <linux/entry-kvm.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -26,7 +27,7 @@
 
 #define MMIO_PIECE	8	/* bytes that one exit carries */
 #define MAX_READS	8	/* of devices by one instruction or iteration */
-#define MAX_WRITES	4
+#define MAX_WRITES	6	/* 32 bytes, unaligned, across a page boundary */
 
 struct mmio {
 	gpa_t gpa;
@@ -44,9 +45,10 @@ struct translation {
 	u32 access;	/* checked for exactly these bits */
 };
 
+#define DR6_BT	BIT(15)	/* a task switch to one whose T flag is set */
 #define NO_PAGE	(~(gva_t)0)	/* a page's address ends in zeros */
 
-enum { TLB_READ, TLB_WRITE, NR_TLB };
+enum { TLB_READ, TLB_WRITE, TLB_CODE, NR_TLB };
 
 struct emulator {
 	struct emu emu;
@@ -67,9 +69,10 @@ struct emulator {
 	bool pio_ready;			/* pio_data holds what an IN has brought */
 
 	struct translation tlb[NR_TLB];
-	gpa_t code;			/* what was fetched last */
 	struct guest_fault fault;	/* of the last walk, if it found one */
 
+	bool shadow;			/* interrupts wait for the end of this instruction */
+	bool tpr_lowered;		/* CR8, of which the client's APIC must hear */
 	int error;			/* EMU_ERROR: RUN's errno */
 	const char *why;		/* EMU_UNHANDLED: if not for the instruction itself */
 };
@@ -206,13 +209,15 @@ static enum emu_result unhandled(struct emulator *em, const char *why)
 
 static struct translation *tlb_entry(struct emulator *em, u32 access)
 {
-	return &em->tlb[access & ACCESS_WRITE ? TLB_WRITE : TLB_READ];
+	return &em->tlb[access & ACCESS_FETCH ? TLB_CODE :
+			access & ACCESS_WRITE ? TLB_WRITE : TLB_READ];
 }
 
 static inline void tlb_clear(struct emulator *em)
 {
 	em->tlb[TLB_READ].page = NO_PAGE;
 	em->tlb[TLB_WRITE].page = NO_PAGE;
+	em->tlb[TLB_CODE].page = NO_PAGE;
 }
 
 /* walk_guest() hasn't found what it was to. */
@@ -332,14 +337,25 @@ logged:
 	return EMU_OK;
 }
 
+static enum emu_result read_device(struct emulator *em, gpa_t gpa, unsigned int len, void *data)
+{
+	enum emu_result r = EMU_OK;
+	unsigned int n;
+
+	for (; len && r == EMU_OK; len -= n, gpa += n, data += n) {
+		n = min_t(unsigned int, len, MMIO_PIECE);
+		r = mmio_read(em, gpa, n, data);
+	}
+	return r;
+}
+
 static inline enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len,
 					void *data)
 {
 	int r;
 
 	if (!is_memory(em->vcpu, gpa, false))
-		return len <= MMIO_PIECE ? mmio_read(em, gpa, len, data) :
-					   unhandled(em, "it reads too much of a device at once");
+		return read_device(em, gpa, len, data);
 	r = read_guest(em->vcpu, gpa, data, len);
 	return r ? host_error(em, r) : EMU_OK;
 }
@@ -375,15 +391,20 @@ enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned in
 static enum emu_result mmio_write(struct emulator *em, gpa_t gpa, unsigned int len,
 				  const void *data)
 {
-	struct mmio *entry = &em->queue[em->queued];
+	struct mmio *entry;
+	unsigned int n;
 
-	if (em->queued == MAX_WRITES || len > MMIO_PIECE)
-		return unhandled(em, "it writes too much to a device at once");
-	*entry = (struct mmio){ .gpa = gpa, .len = len };
-	memcpy(entry->data, data, len);
-	if (mmio_device(em->vcpu, gpa, len, entry->data, true)) {
-		em->queued++;
-		em->emu.stop = true;	/* so that iterations reach it in order */
+	for (; len; len -= n, gpa += n, data += n) {
+		if (em->queued == MAX_WRITES)
+			return unhandled(em, "it writes too much to a device at once");
+		n = min_t(unsigned int, len, MMIO_PIECE);
+		entry = &em->queue[em->queued];
+		*entry = (struct mmio){ .gpa = gpa, .len = n };
+		memcpy(entry->data, data, n);
+		if (mmio_device(em->vcpu, gpa, n, entry->data, true)) {
+			em->queued++;
+			em->emu.stop = true;	/* so that iterations reach it in order */
+		}
 	}
 	return EMU_OK;
 }
@@ -397,12 +418,12 @@ static inline enum emu_result write_part(struct emulator *em, gpa_t gpa, unsigne
 }
 
 static noinline enum emu_result write_across(struct emulator *em, u64 linear, const void *data,
-					     unsigned int len)
+					     unsigned int len, unsigned int access)
 {
 	enum emu_result r;
 	struct span span;
 
-	r = translate_span(em, linear, len, EMU_WRITE, &span);
+	r = translate_span(em, linear, len, access, &span);
 	if (r == EMU_OK)
 		r = write_part(em, span.part[0].gpa, span.part[0].len, data);
 	if (r == EMU_OK)
@@ -410,24 +431,27 @@ static noinline enum emu_result write_across(struct emulator *em, u64 linear, co
 	return r;
 }
 
-enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len)
+enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len,
+			       unsigned int access)
 {
 	struct emulator *em = to_emulator(e);
 	enum emu_result r;
 	gpa_t gpa;
 
 	if (!in_one_page(linear, len))
-		return write_across(em, linear, data, len);
-	r = translate(em, linear, walk_access(e, EMU_WRITE), &gpa);
+		return write_across(em, linear, data, len, access);
+	r = translate(em, linear, walk_access(e, access), &gpa);
 	return r == EMU_OK ? write_part(em, gpa, len, data) : r;
 }
 
 /* 0, 1 if there isn't old, -EFAULT: the client may have unmapped it. */
-static int cmpxchg_user(hva_t hva, u64 old, u64 new, unsigned int len)
+static int cmpxchg_user(hva_t hva, const void *old, const void *new, unsigned int len)
 {
 #define CMPXCHG(type) ({							\
-	type o = old;								\
-	__try_cmpxchg_user((type __user *)hva, &o, (type)new, fault_##type);	\
+	type o, n;								\
+	memcpy(&o, old, sizeof(o));						\
+	memcpy(&n, new, sizeof(n));						\
+	__try_cmpxchg_user((type __user *)hva, &o, n, fault_##type);		\
 })
 	switch (len) {
 	case 1:
@@ -436,13 +460,16 @@ static int cmpxchg_user(hva_t hva, u64 old, u64 new, unsigned int len)
 		return CMPXCHG(u16);
 	case 4:
 		return CMPXCHG(u32);
-	default:
+	case 8:
 		return CMPXCHG(u64);
+	default:
+		return cmpxchg16_user(hva, old, new);
 	}
 #undef CMPXCHG
 }
 
-enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, unsigned int len)
+enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, const void *old, const void *new,
+				 unsigned int len, unsigned int access)
 {
 	struct emulator *em = to_emulator(e);
 	struct memslot *slot;
@@ -452,12 +479,12 @@ enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, un
 
 	/* across pages it can't be done at once; a device has no such thing */
 	if (!in_one_page(linear, len))
-		return write_across(em, linear, &new, len);
-	r = translate(em, linear, walk_access(e, EMU_WRITE), &gpa);
+		return write_across(em, linear, new, len, access);
+	r = translate(em, linear, walk_access(e, access), &gpa);
 	if (r != EMU_OK)
 		return r;
 	if (!is_memory(em->vcpu, gpa, true))
-		return mmio_write(em, gpa, len, &new);
+		return mmio_write(em, gpa, len, new);
 	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
 	ret = cmpxchg_user(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), old, new, len);
 	if (ret < 0)
@@ -481,17 +508,18 @@ enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
 enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len)
 {
 	struct emulator *em = to_emulator(e);
-	u32 access = ACCESS_FETCH | walk_access(e, EMU_READ);
-	int r;
+	enum emu_result r;
+	gpa_t gpa;
+	int ret;
 
-	r = walk_guest(em->vcpu, linear, access, &em->code, &em->fault);
-	if (r)
-		return no_translation(em, r);
-	r = read_guest(em->vcpu, em->code, bytes, len);
-	if (!r)
+	r = translate(em, linear, ACCESS_FETCH | walk_access(e, EMU_READ), &gpa);
+	if (r != EMU_OK)
+		return r;
+	ret = read_guest(em->vcpu, gpa, bytes, len);
+	if (!ret)
 		return EMU_OK;
-	return is_memory(em->vcpu, em->code, false) ? host_error(em, r) :
-						      unhandled(em, "it isn't in memory");
+	return is_memory(em->vcpu, gpa, false) ? host_error(em, ret) :
+						 unhandled(em, "it isn't in memory");
 }
 
 /* ---- the vCPU -------------------------------------------------------------------------------- */
@@ -506,6 +534,104 @@ void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s
 u64 emu_host_segment_base(struct emu *e, unsigned int seg)
 {
 	return hw_segment_base(to_emulator(e)->vcpu, seg);
+}
+
+void emu_host_get_table(struct emu *e, bool idt, struct minivmm_dtable *table)
+{
+	struct minivmm_dtable other;
+
+	hw_get_dt(to_emulator(e)->vcpu, idt ? table : &other, idt ? &other : table);
+}
+
+void emu_host_set_table(struct emu *e, bool idt, const struct minivmm_dtable *table)
+{
+	struct vcpu *vcpu = to_emulator(e)->vcpu;
+	struct minivmm_dtable tables[2];
+
+	hw_get_dt(vcpu, &tables[1], &tables[0]);
+	tables[idt] = *table;
+	hw_set_dt(vcpu, &tables[1], &tables[0]);
+}
+
+u64 emu_host_get(struct emu *e, unsigned int reg)
+{
+	struct vcpu *vcpu = to_emulator(e)->vcpu;
+
+	switch (reg) {
+	case EMU_CR0:
+		return vcpu_cr0(vcpu);
+	case EMU_CR2:
+		return vcpu->cr2;
+	case EMU_CR3:
+		return vcpu_cr3(vcpu);
+	case EMU_CR4:
+		return vcpu_cr4(vcpu);
+	case EMU_CR8:
+		return get_cr8(vcpu);
+	case EMU_XCR0:
+		return vcpu->xcr0;
+	case EMU_TSC:
+		return guest_tsc(vcpu);
+	}
+	return get_dr(vcpu, reg - EMU_DR0);
+}
+
+static int set_register(struct emulator *em, unsigned int reg, u64 value)
+{
+	struct vcpu *vcpu = em->vcpu;
+
+	switch (reg) {
+	case EMU_CR0:
+		return set_cr0(vcpu, value);
+	case EMU_CR2:
+		vcpu->cr2 = value;
+		return 0;
+	case EMU_CR3:
+		return set_cr3(vcpu, value);
+	case EMU_CR4:
+		return set_cr4(vcpu, value);
+	case EMU_CR8:
+		em->tpr_lowered = !vcpu->lapic && value < vcpu->cr8;
+		return set_cr8(vcpu, value);
+	case EMU_XCR0:
+		return set_xcr(vcpu, 0, value);
+	}
+	return set_dr(vcpu, reg - EMU_DR0, value);
+}
+
+static enum emu_result gp_if(struct emu *e, bool fault)
+{
+	return fault ? emu_gp(e) : EMU_OK;
+}
+
+enum emu_result emu_host_set(struct emu *e, unsigned int reg, u64 value)
+{
+	struct emulator *em = to_emulator(e);
+
+	tlb_clear(em);
+	return gp_if(e, set_register(em, reg, value));
+}
+
+enum emu_result emu_host_rdmsr(struct emu *e, u32 index, u64 *data)
+{
+	return gp_if(e, msr_get(to_emulator(e)->vcpu, index, data, false));
+}
+
+enum emu_result emu_host_wrmsr(struct emu *e, u32 index, u64 data)
+{
+	e->seg_valid = 0;	/* FS and GS bases are MSRs too */
+	return gp_if(e, msr_set(to_emulator(e)->vcpu, index, data, false));
+}
+
+void emu_host_cpuid(struct emu *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+{
+	cpuid_guest(to_emulator(e)->vcpu, eax, ebx, ecx, edx);
+}
+
+void emu_host_invlpg(struct emu *e, u64 linear)
+{
+	tlb_clear(to_emulator(e));
+	hw_flush_guest_tlb(to_emulator(e)->vcpu);
 }
 
 static enum emu_mode emulator_mode(struct vcpu *vcpu)
@@ -531,9 +657,33 @@ static inline void emulator_load(struct emulator *em)
 	e->rflags = vcpu->rflags;
 	e->mode = emulator_mode(vcpu);
 	e->long_mode = is_long_mode(vcpu);
+	e->real32 = vcpu->code.db;
 	e->cpl = e->mode == EMU_REAL ? 0 : e->mode == EMU_VM86 ? 3 : vcpu->code.cpl;
 	e->batch = e->rflags & X86_EFLAGS_TF ? 1 : EMU_BATCH;
+	e->seg_valid = 0;
 	tlb_clear(em);
+}
+
+/* What few instructions change. */
+static noinline void commit_rest(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+	int seg;
+
+	for (seg = 0; seg < EMU_NR_SEGS; seg++)
+		if (e->out.seg_changed & 1 << seg)
+			hw_set_segment(vcpu, &e->out.seg[seg], seg);
+	if (e->out.what & EMU_IRET) {
+		hw_set_nmi_masked(vcpu, false);
+		vcpu_request(vcpu, REQ_EVENT);
+	}
+	if (e->out.what & (EMU_STI | EMU_MOV_SS))
+		hw_set_interrupt_shadow(vcpu, e->out.what & EMU_MOV_SS);
+	if (e->out.what & EMU_TRAP) {
+		vcpu->dr6 |= DR6_BT;
+		inject_exception(vcpu, X86_TRAP_DB);
+	}
 }
 
 /* Takes over what the instruction has changed. It ends an interrupt shadow; TF traps after it. */
@@ -546,12 +696,14 @@ static __always_inline void emulator_commit(struct emulator *em)
 
 	for_each_set_bit(reg, &changed, EMU_NR_REGS)
 		reg_write(vcpu, reg, e->out.regs[reg]);
-	if (e->out.rip != e->rip)
+	if (e->out.rip != vcpu->r[R_RIP])
 		reg_write(vcpu, R_RIP, e->out.rip);
 	if (e->out.rflags != e->rflags)
 		hw_set_rflags(vcpu, e->out.rflags);
 	hw_clear_interrupt_shadow(vcpu);
-	if (e->rflags & X86_EFLAGS_TF) {
+	if (unlikely(e->out.what | e->out.seg_changed))
+		commit_rest(em);
+	if (e->rflags & X86_EFLAGS_TF && !(e->out.what & EMU_NO_STEP)) {
 		vcpu->dr6 = (vcpu->dr6 & ~DR_TRAP_BITS) | DR_STEP;
 		inject_exception(vcpu, X86_TRAP_DB);
 	}
@@ -645,29 +797,31 @@ static int ask_userspace(struct emulator *em)
 	return exit_mmio(em, &em->log[em->logged], false);
 }
 
-/* Runs the instruction, from its first byte or as it was decoded, and does what follows from it. */
-static int emulate(struct emulator *em, bool decoded)
+static noinline int exit_after(struct emulator *em)
+{
+	if (!em->tpr_lowered)
+		return vcpu_halt(em->vcpu);
+	em->tpr_lowered = false;
+	em->vcpu->run->exit_reason = MINIVMM_EXIT_SET_TPR;
+	return 0;
+}
+
+/* What follows from an instruction that was run. */
+static int settle(struct emulator *em, enum emu_result r)
 {
 	struct vcpu *vcpu = em->vcpu;
-	enum emu_result r;
-	int idx;
-
-	em->replayed = 0;
-	em->queued = 0;
-	em->sent = 0;
-	em->pio_wanted = false;
-	em->why = NULL;
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = decoded ? emu_execute(&em->emu) : emu_run(&em->emu);
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
 
 	em->decoded = r == EMU_IO;
 	switch (r) {
 	case EMU_OK:
 	case EMU_PART:
 		emulator_commit(em);
+		if (unlikely(em->tpr_lowered || em->emu.out.what & EMU_HALT))
+			return exit_after(em);
 		return em->pio_wanted && !vcpu->pio.in ? exit_pio(vcpu) : send_writes(vcpu);
 	case EMU_FAULT:
+		if (em->emu.out.what & EMU_COMMIT)
+			emulator_commit(em);
 		emulator_inject(em);
 		return 1;
 	case EMU_IO:
@@ -680,6 +834,30 @@ static int emulate(struct emulator *em, bool decoded)
 		break;
 	}
 	return em->error;
+}
+
+static inline void forget_accesses(struct emulator *em)
+{
+	em->replayed = 0;
+	em->queued = 0;
+	em->sent = 0;
+	em->pio_wanted = false;
+	em->why = NULL;
+}
+
+/* Runs the instruction, from its first byte or as it was decoded, and does what follows from it. */
+static int emulate(struct emulator *em, bool decoded)
+{
+	struct vcpu *vcpu = em->vcpu;
+	enum emu_result r;
+	int idx;
+
+	forget_accesses(em);
+	em->emu.out.what = 0;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = decoded ? emu_execute(&em->emu) : emu_run(&em->emu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return settle(em, r);
 }
 
 /* With the data that it had to wait for. */
@@ -737,4 +915,196 @@ int emulate_instruction(struct vcpu *vcpu)
 int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write)
 {
 	return emulate_first(vcpu, gva & PAGE_MASK, gpa & PAGE_MASK, write);
+}
+
+/* ---- events and tasks ------------------------------------------------------------------------ */
+
+/* Nothing but memory can be asked for here: the CPU's own structures lie in it. */
+static int settle_delivery(struct emulator *em, enum emu_result r, int vector)
+{
+	u64 data[] = { vector, em->emu.rip };
+
+	if (r == EMU_OK || r == EMU_FAULT || r == EMU_ERROR)
+		return settle(em, r);
+	vcpu_fail(em->vcpu, "the delivery of event %d (rip %#llx) can't be emulated: %s", vector,
+		  em->emu.rip, em->why ?: "it reads a device");
+	return exit_internal_error(em->vcpu, MINIVMM_INTERNAL_ERROR_DELIVERY_EV, ARRAY_SIZE(data),
+				   data);
+}
+
+static struct emulator *emulator_start(struct vcpu *vcpu)
+{
+	struct emulator *em = emulator_get(vcpu);
+
+	if (!em)
+		return NULL;
+	forget_accesses(em);
+	em->logged = 0;
+	em->pio_ready = false;
+	em->decoded = false;
+	emulator_load(em);
+	em->emu.out.what = 0;
+	return em;
+}
+
+/**
+ * emulator_deliver() - delivers an interrupt or exception in the CPU's place
+ * @vcpu: to whom
+ * @vector: its number
+ * @soft: begun by an instruction, of vcpu->event_len bytes
+ * @interrupt: not an exception
+ * @error_code: NULL for none
+ *
+ * If that faults the fault is pending when it returns.
+ *
+ * Context: vcpu; may sleep.
+ * Return: the handlers' contract.
+ */
+int emulator_deliver(struct vcpu *vcpu, u8 vector, bool soft, bool interrupt, const u32 *error_code)
+{
+	const struct emu_event event = {
+		.vector = vector, .soft = soft, .interrupt = interrupt, .has_code = error_code,
+		.code = error_code ? *error_code : 0,
+	};
+	struct emulator *em = emulator_start(vcpu);
+	enum emu_result r;
+	int idx;
+
+	if (!em)
+		return -ENOMEM;
+	if (soft)
+		em->emu.rip += vcpu->event_len;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	do {
+		r = emu_deliver(&em->emu, &event);
+	} while (r == EMU_RETRY && !signal_pending(current));
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return settle_delivery(em, r, vector);
+}
+
+/**
+ * emulate_task_switch() - finishes a task switch that made the guest exit
+ * @vcpu: the vCPU, RIP where the old task will go on
+ * @selector: of the new task's TSS
+ * @source: how it came about, as the exit qualification says it
+ * @vector: by a task gate: of the event that went through it; -1 = none did
+ * @soft: that was INT n, INT3 or INTO
+ * @error_code: its, NULL for none
+ *
+ * Context: vcpu; may sleep.
+ * Return: the handlers' contract.
+ */
+int emulate_task_switch(struct vcpu *vcpu, u16 selector, unsigned int source, int vector, bool soft,
+			const u32 *error_code)
+{
+	const struct emu_event event = {
+		.vector = vector, .soft = soft, .has_code = error_code,
+		.code = error_code ? *error_code : 0,
+	};
+	struct emulator *em = emulator_start(vcpu);
+	enum emu_result r;
+	int idx;
+
+	if (!em)
+		return -ENOMEM;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	do {
+		r = emu_task_switch(&em->emu, selector, source, vector < 0 ? NULL : &event);
+	} while (r == EMU_RETRY && !signal_pending(current));
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return settle_delivery(em, r, vector);
+}
+
+/* ---- a guest that the CPU can't run ------------------------------------------------------------ */
+
+#define RUN_BUDGET	10000	/* instructions between two looks at the host's own affairs */
+
+/* Has the instruction done more than change general registers, RIP and flags? */
+static inline bool is_special(const struct emulator *em)
+{
+	const struct emu *e = &em->emu;
+
+	return e->out.what | e->out.seg_changed | em->queued | em->pio_wanted | em->tpr_lowered |
+	       em->shadow || e->rflags & X86_EFLAGS_TF ||
+	       e->out.rflags & ~e->rflags & X86_EFLAGS_IF;
+}
+
+static inline bool has_work(struct vcpu *vcpu, unsigned long other_than)
+{
+	return READ_ONCE(vcpu->requests) & ~(other_than | BIT(REQ_EMULATE) | BIT(REQ_TLB_FLUSH)) ||
+	       __xfer_to_guest_mode_work_pending() || (vcpu->lapic && lapic_has_events(vcpu));
+}
+
+static bool must_leave(struct vcpu *vcpu)
+{
+	return !vcpu_runnable(vcpu) || has_work(vcpu, BIT(REQ_EVENT)) || hw_can_run(vcpu) ||
+	       (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window) &&
+		event_ready_for_interrupt(vcpu));
+}
+
+/*
+ * Instruction after instruction until one is special or there is work: RIP and flags stay in emu
+ * meanwhile, segments and translations in their caches, as a CPU would have them.
+ */
+static int run_batch(struct emulator *em, int *budget)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+	enum emu_result r;
+	unsigned long changed;
+	int idx, n = 0;
+
+	em->shadow = hw_interrupt_shadow(vcpu);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	do {
+		em->logged = em->replayed = 0;
+		e->out.what = 0;
+		r = emu_run(e);
+		n++;
+		if (r > EMU_PART || is_special(em))
+			break;
+		for (changed = e->out.changed; changed; changed &= changed - 1)
+			vcpu->r[__ffs(changed)] = e->out.regs[__ffs(changed)];
+		e->rip = e->out.rip;
+		e->rflags = e->out.rflags;
+	} while (n < *budget && !has_work(vcpu, 0));
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+
+	*budget -= n;
+	vcpu->stats.emulated += n;
+	vcpu->reg_dirty |= BIT(R_RSP);
+	reg_write(vcpu, R_RIP, e->rip);
+	if (e->rflags != vcpu->rflags)
+		hw_set_rflags(vcpu, e->rflags);
+	return r > EMU_PART || is_special(em) ? settle(em, r) : 1;
+}
+
+/**
+ * emulate_run() - runs the guest in the CPU's place
+ * @vcpu: whose state the CPU can't run
+ *
+ * Context: vcpu; may sleep.
+ * Return: the handlers' contract; 1 also when there is something else to do first.
+ */
+int emulate_run(struct vcpu *vcpu)
+{
+	int r = 1, budget = RUN_BUDGET;
+	struct emulator *em;
+
+	do {
+		if (vcpu_take_request(vcpu, REQ_EVENT) || vcpu->exception.pending ||
+		    hw_interrupt_allowed(vcpu)) {
+			r = events_deliver(vcpu);
+			if (r <= 0)
+				return r;
+		}
+		if (vcpu->exception.pending)	/* of that delivery */
+			continue;
+		em = emulator_start(vcpu);
+		if (!em)
+			return -ENOMEM;
+		r = run_batch(em, &budget);
+	} while (r > 0 && budget > 0 && !must_leave(vcpu));
+	vcpu_request(vcpu, REQ_EVENT);
+	return r;
 }

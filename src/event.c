@@ -199,6 +199,67 @@ void events_prepare(struct vcpu *vcpu)
 		hw_request_irq_window(vcpu);
 }
 
+/*
+ * One that is delivered here and now. A fault of its own delivery is made a double fault of, if it
+ * is to be, as long as it counts as injected.
+ */
+static int deliver_exception(struct vcpu *vcpu)
+{
+	struct exception *e = &vcpu->exception, this = *e;
+	int r;
+
+	if (e->vector == X86_TRAP_PF)
+		vcpu->cr2 = e->cr2;
+	if (e->vector == X86_TRAP_DB)
+		set_dr(vcpu, 7, vcpu->dr7 & ~BIT_ULL(13));
+	if (e->pending && !e->soft && is_fault(e->vector))
+		hw_set_rflags(vcpu, vcpu_rflags(vcpu) | X86_EFLAGS_RF);
+	e->pending = false;
+	e->injected = true;
+	r = emulator_deliver(vcpu, this.vector, this.soft, false,
+			     this.has_error_code ? &this.error_code : NULL);
+	e->injected = false;
+	return r;
+}
+
+static int deliver_interrupt(struct vcpu *vcpu)
+{
+	bool soft = vcpu->interrupt.injected && vcpu->interrupt.soft;
+	int vector = vcpu->interrupt.vector;
+
+	if (!vcpu->interrupt.injected) {
+		vector = vcpu->lapic ? irq_acknowledge(vcpu) : vcpu->pending_irq;
+		vcpu->pending_irq = -1;
+	}
+	vcpu->interrupt.injected = false;
+	return vector < 0 ? 1 : emulator_deliver(vcpu, vector, soft, true, NULL);
+}
+
+/**
+ * events_deliver() - as events_prepare(), where the emulator runs the guest: delivers one at most
+ * @vcpu: the vCPU
+ *
+ * Context: vcpu; may sleep.
+ * Return: 1 = go on; 0 = to userspace, negative = errno: the delivery can't be emulated.
+ */
+int events_deliver(struct vcpu *vcpu)
+{
+	if (vcpu->exception.pending || vcpu->exception.injected)
+		return deliver_exception(vcpu);
+	collect_nmis(vcpu);
+	if (vcpu->nmi.injected || (!vcpu->interrupt.injected && vcpu->nmi.pending &&
+				   nmi_allowed(vcpu))) {
+		if (!vcpu->nmi.injected)
+			vcpu->nmi.pending--;
+		vcpu->nmi.injected = false;
+		hw_set_nmi_masked(vcpu, true);
+		return emulator_deliver(vcpu, X86_TRAP_NMI, false, true, NULL);
+	}
+	if (vcpu->interrupt.injected || (interrupt_pending(vcpu) && hw_interrupt_allowed(vcpu)))
+		return deliver_interrupt(vcpu);
+	return 1;
+}
+
 /* Could the guest take one, if the client had one to give? For RUN's ready_for_interrupt_injection. */
 bool event_ready_for_interrupt(struct vcpu *vcpu)
 {

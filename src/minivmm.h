@@ -181,7 +181,7 @@ enum request {
 	REQ_EVENT,		/* look for something to inject */
 	REQ_TRIPLE_FAULT,
 	REQ_MMU_RELOAD,		/* the root is gone */
-	REQ_NOT_RUNNABLE,	/* stays while the CPU can't run the guest's mode */
+	REQ_EMULATE,		/* the CPU may be unable to run the guest's state: hw_can_run() */
 	REQ_UNHALT,		/* woken by something that isn't an interrupt */
 	REQ_DIRTY_LOG,		/* vm->logging has changed, or the log is about to be read */
 };
@@ -359,7 +359,13 @@ int hw_get_msr(struct vcpu *vcpu, u32 index, u64 *data);	/* -ENOENT: not one of 
 int hw_set_msr(struct vcpu *vcpu, u32 index, u64 data);
 void hw_set_pat(struct vcpu *vcpu, u64 pat);
 void hw_set_tsc_offset(struct vcpu *vcpu, u64 offset);
+/*
+ * Can the CPU run the guest's state? While it can't, REQ_EMULATE stays set; set whenever a change
+ * from outside may have made it so.
+ */
+bool hw_can_run(struct vcpu *vcpu);
 u32 hw_interrupt_shadow(struct vcpu *vcpu);	/* 0 = none */
+void hw_set_interrupt_shadow(struct vcpu *vcpu, bool mov_ss);	/* else STI's */
 void hw_clear_interrupt_shadow(struct vcpu *vcpu);
 bool hw_interrupt_allowed(struct vcpu *vcpu);	/* RFLAGS.IF, no shadow, nothing being injected */
 bool hw_nmi_masked(struct vcpu *vcpu);
@@ -453,6 +459,7 @@ void vm_kick_and_wait(struct vm *vm, enum request request);
 void vcpu_reset(struct vcpu *vcpu, bool init);
 void vcpu_start_at_sipi(struct vcpu *vcpu, u8 vector);
 bool vcpu_runnable(struct vcpu *vcpu);
+int vcpu_halt(struct vcpu *vcpu);	/* after HLT */
 /* Records why this VM can't go on; the first reason wins (DESIGN, "guest errors are text"). vcpu. */
 __printf(2, 3) void vcpu_fail(struct vcpu *vcpu, const char *fmt, ...);
 void vcpu_note_fault_chain(struct vcpu *vcpu, u8 first, u8 second);
@@ -475,6 +482,7 @@ void inject_gp(struct vcpu *vcpu, u32 error_code);
 void inject_nmi(struct vcpu *vcpu);		/* any context */
 bool event_nmi_pending(struct vcpu *vcpu);
 void events_prepare(struct vcpu *vcpu);
+int events_deliver(struct vcpu *vcpu);		/* the same by the emulator; the handlers' contract */
 bool event_ready_for_interrupt(struct vcpu *vcpu);
 
 /* ---- control.c ------------------------------------------------------------------------------- */
@@ -583,9 +591,19 @@ int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
 int emulate_instruction(struct vcpu *vcpu);
 /* The same after an access to gva that the CPU has translated already, not for a page-table walk. */
 int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write);
+/*
+ * In the CPU's place until it can run the guest's state, or there is something else to do: 1. With
+ * interrupts and exceptions, which events_deliver() hands to emulator_deliver().
+ */
+int emulate_run(struct vcpu *vcpu);
+int emulator_deliver(struct vcpu *vcpu, u8 vector, bool soft, bool interrupt, const u32 *error_code);
+/* A task switch that exited; source as the qualification says. has_error: with error_code. */
+int emulate_task_switch(struct vcpu *vcpu, u16 selector, unsigned int source, int vector, bool soft,
+			const u32 *error_code);
 /* For whoever changes a vCPU's state between two RUNs. */
 void emulator_forget(struct vcpu *vcpu);
 void emulator_free(struct vcpu *vcpu);
+int cmpxchg16_user(hva_t hva, const u64 old[2], const u64 new[2]);	/* emulate_cpu.c */
 
 /* ---- cpuid.c --------------------------------------------------------------------------------- */
 

@@ -285,21 +285,20 @@ static int vcpu_block(struct vcpu *vcpu)
 	return 1;
 }
 
-static int not_runnable(struct vcpu *vcpu)
+int vcpu_halt(struct vcpu *vcpu)
 {
-	u64 flags = 0;	/* no instruction bytes */
-
-	vcpu_fail(vcpu, "the guest is in %s (cr0 %#llx, rip %#llx): this CPU has no unrestricted guest, and that mode isn't emulated",
-		  is_protected(vcpu) ? "protected mode without paging" : "real mode",
-		  vcpu_cr0(vcpu), reg_read(vcpu, R_RIP));
-	return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, 1, &flags);
+	vcpu->stats.halt_exits++;
+	if (vcpu->lapic) {
+		vcpu->mp_state = MP_HALTED;
+		return 1;
+	}
+	vcpu->run->exit_reason = MINIVMM_EXIT_HLT;
+	return 0;
 }
 
 /* Requests that may sleep. 1 = enter. */
 static int handle_requests(struct vcpu *vcpu)
 {
-	if (test_bit(REQ_NOT_RUNNABLE, &vcpu->requests))
-		return not_runnable(vcpu);
 	if (vcpu_take_request(vcpu, REQ_TRIPLE_FAULT)) {
 		vcpu_triple_fault(vcpu);
 		return 0;
@@ -311,6 +310,8 @@ static int handle_requests(struct vcpu *vcpu)
 	}
 	if (vcpu_take_request(vcpu, REQ_DIRTY_LOG))
 		hw_update_dirty_log(vcpu);
+	if (test_bit(REQ_EMULATE, &vcpu->requests) && hw_can_run(vcpu))
+		clear_bit(REQ_EMULATE, &vcpu->requests);
 	if (vcpu_take_request(vcpu, REQ_MMU_RELOAD))
 		return mmu_load(vcpu) ?: 1;
 	return 1;
@@ -370,6 +371,8 @@ static int run_once(struct vcpu *vcpu)
 		r = handle_requests(vcpu);
 		if (r <= 0 || !vcpu_runnable(vcpu))
 			return r;
+		if (unlikely(test_bit(REQ_EMULATE, &vcpu->requests)))
+			return emulate_run(vcpu);
 	}
 	preempt_disable();
 	hw_prepare(vcpu);

@@ -33,6 +33,10 @@ struct opcode {
 #define ESCAPE(f)	{ .op = OP_ESCAPE, .flags = (f) }	/* 0F; VEX or its elder */
 #define OTHER(i, f)	{ .imm = (i), .flags = (f) }	/* decoded, not executed */
 
+#define VECTOR		{ .op = OP_VECTOR, .flags = MODRM }
+#define PUSH_SEG	{ OP_PUSH, K_PS, K_NONE, 0, NO64 }
+#define POP_SEG		{ OP_POP_SEG, K_NONE, K_NONE, 0, NO64 }
+
 /* op Eb,Gb; op Ev,Gv; op Gb,Eb; op Gv,Ev; op AL,Ib; op rAX,Iz */
 #define ALU(base, name)							\
 	[(base) + 0] = { name, K_E, K_G, 0, MODRM | BYTE },		\
@@ -43,50 +47,52 @@ struct opcode {
 	[(base) + 5] = { name, K_A, K_I, I_Z, 0 }
 
 /* Where ModRM.reg selects: in the place of an operation, and so no number of one. */
-enum group { G1 = NR_EMU_OPS, G1A, G3, G4, G5, G8, G9, G11, G15, GROUPS_END };
+enum group { G1 = NR_EMU_OPS, G1A, G2, G3, G4, G5, G6, G8, G9, G11, G15, GROUPS_END };
 
 static const struct opcode map_1byte[256] = {
 	ALU(0x00, OP_ADD),
-	[0x06 ... 0x07] = OTHER(0, NO64),
+	[0x06] = PUSH_SEG, POP_SEG,
 	ALU(0x08, OP_OR),
-	[0x0e] = OTHER(0, NO64),
+	[0x0e] = PUSH_SEG,
 	[0x0f] = ESCAPE(0),
 	ALU(0x10, OP_ADC),
-	[0x16 ... 0x17] = OTHER(0, NO64),
+	[0x16] = PUSH_SEG, POP_SEG,
 	ALU(0x18, OP_SBB),
-	[0x1e ... 0x1f] = OTHER(0, NO64),
+	[0x1e] = PUSH_SEG, POP_SEG,
 	ALU(0x20, OP_AND),
 	[0x26] = PREFIX,
-	[0x27] = OTHER(0, NO64),
+	[0x27] = { OP_DAA, K_NONE, K_NONE, 0, NO64 },
 	ALU(0x28, OP_SUB),
 	[0x2e] = PREFIX,
-	[0x2f] = OTHER(0, NO64),
+	[0x2f] = { OP_DAA, K_NONE, K_NONE, 0, NO64 },
 	ALU(0x30, OP_XOR),
 	[0x36] = PREFIX,
-	[0x37] = OTHER(0, NO64),
+	[0x37] = { OP_AAA, K_NONE, K_NONE, 0, NO64 },
 	ALU(0x38, OP_CMP),
 	[0x3e] = PREFIX,
-	[0x3f] = OTHER(0, NO64),
+	[0x3f] = { OP_AAA, K_NONE, K_NONE, 0, NO64 },
 
 	/* REX in 64-bit code: prefixes() takes them */
 	[0x40 ... 0x47] = { OP_INC, K_Z, K_NONE, 0, 0 },
 	[0x48 ... 0x4f] = { OP_DEC, K_Z, K_NONE, 0, 0 },
 
-	[0x50 ... 0x5f] = OTHER(0, D64),
-	[0x60 ... 0x61] = OTHER(0, NO64),
+	[0x50 ... 0x57] = { OP_PUSH, K_Z, K_NONE, 0, D64 },
+	[0x58 ... 0x5f] = { OP_POP, K_Z, K_NONE, 0, D64 },
+	[0x60] = { OP_PUSHA, K_NONE, K_NONE, 0, NO64 },
+	[0x61] = { OP_POPA, K_NONE, K_NONE, 0, NO64 },
 	[0x62] = ESCAPE(MODRM | MEM | NO64),		/* EVEX, BOUND */
 	[0x63] = { OP_ODD, K_G, K_ED, 0, MODRM },	/* MOVSXD, ARPL */
 	[0x64 ... 0x67] = PREFIX,
-	[0x68] = OTHER(I_Z, D64),
-	[0x69] = OTHER(I_Z, MODRM),
-	[0x6a] = OTHER(I_B, D64),
-	[0x6b] = OTHER(I_B, MODRM),
+	[0x68] = { OP_PUSH, K_I, K_NONE, I_Z, D64 },
+	[0x69] = { OP_IMUL3, K_G, K_E, I_Z, MODRM },
+	[0x6a] = { OP_PUSH, K_I, K_NONE, I_B, D64 },
+	[0x6b] = { OP_IMUL3, K_G, K_E, I_B, MODRM },
 	[0x6c] = { OP_INS, K_NONE, K_NONE, 0, BYTE },
 	[0x6d] = { OP_INS, K_NONE, K_NONE, 0, 0 },
 	[0x6e] = { OP_OUTS, K_NONE, K_NONE, 0, BYTE },
 	[0x6f] = { OP_OUTS, K_NONE, K_NONE, 0, 0 },
 
-	[0x70 ... 0x7f] = OTHER(I_B, F64),
+	[0x70 ... 0x7f] = { OP_JCC, K_NONE, K_NONE, I_B, F64 },
 	[0x80] = { G1, K_E, K_I, I_B, MODRM | BYTE | GROUP },
 	[0x81] = { G1, K_E, K_I, I_Z, MODRM | GROUP },
 	[0x82] = { G1, K_E, K_I, I_B, MODRM | BYTE | GROUP | NO64 },
@@ -101,13 +107,19 @@ static const struct opcode map_1byte[256] = {
 	[0x8b] = { OP_MOV, K_G, K_E, 0, MODRM },
 	[0x8c] = { OP_MOV, K_E, K_S, 0, MODRM },
 	[0x8d] = { OP_LEA, K_G, K_NONE, 0, MODRM | MEM },
-	[0x8e] = OTHER(0, MODRM),
-	[0x8f] = { G1A, K_NONE, K_NONE, 0, MODRM | GROUP | D64 },
+	[0x8e] = { OP_ODD, K_NONE, K_EW, 0, MODRM },
+	[0x8f] = { G1A, K_E, K_NONE, 0, MODRM | GROUP | D64 },
 
 	[0x90] = { OP_ODD, K_Z, K_A, 0, 0 },		/* NOP, XCHG */
 	[0x91 ... 0x97] = { OP_XCHG, K_Z, K_A, 0, 0 },
-	[0x9a] = OTHER(I_AP, NO64),
-	[0x9c ... 0x9d] = OTHER(0, D64),
+	[0x98] = { OP_CBW, K_NONE, K_NONE, 0, 0 },
+	[0x99] = { OP_CWD, K_NONE, K_NONE, 0, 0 },
+	[0x9a] = { OP_CALL_FAR, K_NONE, K_NONE, I_AP, NO64 },
+	[0x9b] = { OP_X87, K_NONE, K_NONE, 0, 0 },	/* FWAIT */
+	[0x9c] = { OP_PUSHF, K_NONE, K_NONE, 0, D64 },
+	[0x9d] = { OP_POPF, K_NONE, K_NONE, 0, D64 },
+	[0x9e] = { OP_SAHF, K_NONE, K_NONE, 0, 0 },
+	[0x9f] = { OP_LAHF, K_NONE, K_NONE, 0, 0 },
 
 	[0xa0] = { OP_MOV, K_A, K_O, I_O, BYTE },
 	[0xa1] = { OP_MOV, K_A, K_O, I_O, 0 },
@@ -128,97 +140,137 @@ static const struct opcode map_1byte[256] = {
 	[0xb0 ... 0xb7] = { OP_MOV, K_Z, K_I, I_B, BYTE },
 	[0xb8 ... 0xbf] = { OP_MOV, K_Z, K_I, I_V, 0 },
 
-	[0xc0] = OTHER(I_B, MODRM | BYTE),
-	[0xc1] = OTHER(I_B, MODRM),
-	[0xc2] = OTHER(I_W, F64),
-	[0xc3] = OTHER(0, F64),
+	[0xc0] = { G2, K_E, K_I, I_B, MODRM | BYTE | GROUP },
+	[0xc1] = { G2, K_E, K_I, I_B, MODRM | GROUP },
+	[0xc2] = { OP_RET, K_NONE, K_NONE, I_W, F64 },
+	[0xc3] = { OP_RET, K_NONE, K_NONE, 0, F64 },
 	[0xc4 ... 0xc5] = ESCAPE(MODRM | MEM | NO64),	/* VEX, LES, LDS */
 	[0xc6] = { G11, K_E, K_I, I_B, MODRM | BYTE | GROUP },
 	[0xc7] = { G11, K_E, K_I, I_Z, MODRM | GROUP },
-	[0xc8] = OTHER(I_WB, D64),
-	[0xc9] = OTHER(0, D64),
-	[0xca] = OTHER(I_W, 0),
-	[0xcd] = OTHER(I_B, 0),
-	[0xce] = OTHER(0, NO64),
+	[0xc8] = { OP_ENTER, K_NONE, K_NONE, I_WB, D64 },
+	[0xc9] = { OP_LEAVE, K_NONE, K_NONE, 0, D64 },
+	[0xca] = { OP_RET_FAR, K_NONE, K_NONE, I_W, 0 },
+	[0xcb] = { OP_RET_FAR, K_NONE, K_NONE, 0, 0 },
+	[0xcc] = { OP_INT, K_NONE, K_NONE, 0, 0 },	/* INT3 */
+	[0xcd] = { OP_INT, K_NONE, K_NONE, I_B, 0 },
+	[0xce] = { OP_INTO, K_NONE, K_NONE, 0, NO64 },
+	[0xcf] = { OP_IRET, K_NONE, K_NONE, 0, 0 },
 
-	[0xd0] = OTHER(0, MODRM | BYTE),
-	[0xd1] = OTHER(0, MODRM),
-	[0xd2] = OTHER(0, MODRM | BYTE),
-	[0xd3] = OTHER(0, MODRM),
-	[0xd4 ... 0xd5] = OTHER(I_B, NO64),
-	[0xd6] = OTHER(0, NO64),
-	[0xd8 ... 0xdf] = OTHER(0, MODRM),
+	[0xd0] = { G2, K_E, K_1, 0, MODRM | BYTE | GROUP },
+	[0xd1] = { G2, K_E, K_1, 0, MODRM | GROUP },
+	[0xd2] = { G2, K_E, K_CL, 0, MODRM | BYTE | GROUP },
+	[0xd3] = { G2, K_E, K_CL, 0, MODRM | GROUP },
+	[0xd4] = { OP_AAM, K_NONE, K_NONE, I_B, NO64 },
+	[0xd5] = { OP_AAD, K_NONE, K_NONE, I_B, NO64 },
+	[0xd6] = { OP_SALC, K_NONE, K_NONE, 0, NO64 },
+	[0xd7] = { OP_XLAT, K_NONE, K_NONE, 0, 0 },
+	[0xd8 ... 0xdf] = { OP_X87, K_NONE, K_NONE, 0, MODRM },
 
-	[0xe0 ... 0xe3] = OTHER(I_B, F64),
+	[0xe0 ... 0xe3] = { OP_LOOP, K_NONE, K_NONE, I_B, F64 },
 	[0xe4] = { OP_IN, K_NONE, K_NONE, I_B, BYTE },
 	[0xe5] = { OP_IN, K_NONE, K_NONE, I_B, 0 },
 	[0xe6] = { OP_OUT, K_NONE, K_NONE, I_B, BYTE },
 	[0xe7] = { OP_OUT, K_NONE, K_NONE, I_B, 0 },
-	[0xe8 ... 0xe9] = OTHER(I_J, F64),
-	[0xea] = OTHER(I_AP, NO64),
-	[0xeb] = OTHER(I_B, F64),
+	[0xe8] = { OP_CALL, K_NONE, K_NONE, I_J, F64 },
+	[0xe9] = { OP_JMP, K_NONE, K_NONE, I_J, F64 },
+	[0xea] = { OP_JMP_FAR, K_NONE, K_NONE, I_AP, NO64 },
+	[0xeb] = { OP_JMP, K_NONE, K_NONE, I_B, F64 },
 	[0xec] = { OP_IN, K_NONE, K_NONE, 0, BYTE },
 	[0xed] = { OP_IN, K_NONE, K_NONE, 0, 0 },
 	[0xee] = { OP_OUT, K_NONE, K_NONE, 0, BYTE },
 	[0xef] = { OP_OUT, K_NONE, K_NONE, 0, 0 },
 
 	[0xf0] = PREFIX,
+	[0xf1] = { OP_INT, K_NONE, K_NONE, 0, 0 },	/* INT1 */
 	[0xf2 ... 0xf3] = PREFIX,
+	[0xf4] = { OP_HLT, K_NONE, K_NONE, 0, 0 },
+	[0xf5] = { OP_FLAG, K_NONE, K_NONE, 0, 0 },
 	[0xf6] = { G3, K_E, K_NONE, 0, MODRM | BYTE | GROUP },
 	[0xf7] = { G3, K_E, K_NONE, 0, MODRM | GROUP },
+	[0xf8 ... 0xf9] = { OP_FLAG, K_NONE, K_NONE, 0, 0 },
+	[0xfa] = { OP_CLI, K_NONE, K_NONE, 0, 0 },
+	[0xfb] = { OP_STI, K_NONE, K_NONE, 0, 0 },
+	[0xfc ... 0xfd] = { OP_FLAG, K_NONE, K_NONE, 0, 0 },
 	[0xfe] = { G4, K_E, K_NONE, 0, MODRM | BYTE | GROUP },
 	[0xff] = { G5, K_E, K_NONE, 0, MODRM | GROUP },
 };
 
 static const struct opcode map_0f[256] = {
-	[0x00 ... 0x03] = OTHER(0, MODRM),
+	[0x00] = { G6, K_EW, K_NONE, 0, MODRM | GROUP },
+	[0x01] = { OP_G7, K_NONE, K_NONE, 0, MODRM },
+	[0x02] = { OP_LAR, K_G, K_EW, 0, MODRM },
+	[0x03] = { OP_LSL, K_G, K_EW, 0, MODRM },
 	[0x04] = UNDEF,
+	[0x05] = { OP_SYSCALL, K_NONE, K_NONE, 0, 0 },
+	[0x06] = { OP_CLTS, K_NONE, K_NONE, 0, 0 },
+	[0x07] = { OP_SYSRET, K_NONE, K_NONE, 0, 0 },
+	[0x08 ... 0x09] = { OP_CACHE, K_NONE, K_NONE, 0, 0 },	/* INVD, WBINVD */
 	[0x0a] = UNDEF,
 	[0x0b] = UNDEF,					/* UD2 */
 	[0x0c] = UNDEF,
 	[0x0d] = { OP_NOP, K_NONE, K_NONE, 0, MODRM },	/* PREFETCHW */
 	[0x0e] = UNDEF,
 	[0x0f] = { OP_UNDEFINED, K_NONE, K_NONE, I_B, MODRM },	/* 3DNow! */
-	[0x10 ... 0x17] = OTHER(0, MODRM),
+	[0x10 ... 0x13] = VECTOR,
+	[0x14 ... 0x15] = OTHER(0, MODRM),
+	[0x16 ... 0x17] = VECTOR,
 	[0x18 ... 0x1f] = { OP_NOP, K_NONE, K_NONE, 0, MODRM },	/* PREFETCH, hint NOPs, CET */
-	[0x20 ... 0x23] = OTHER(0, MODRM | REG),
+	[0x20] = { OP_MOV_CR, K_NONE, K_NONE, 0, MODRM | REG },
+	[0x21] = { OP_MOV_DR, K_NONE, K_NONE, 0, MODRM | REG },
+	[0x22] = { OP_MOV_CR, K_NONE, K_NONE, 0, MODRM | REG },
+	[0x23] = { OP_MOV_DR, K_NONE, K_NONE, 0, MODRM | REG },
 	[0x24] = UNDEF, [0x25] = UNDEF, [0x26] = UNDEF, [0x27] = UNDEF,
-	[0x28 ... 0x2f] = OTHER(0, MODRM),
+	[0x28 ... 0x29] = VECTOR,
+	[0x2a] = OTHER(0, MODRM),
+	[0x2b] = VECTOR,
+	[0x2c ... 0x2f] = OTHER(0, MODRM),
+	[0x30] = { OP_WRMSR, K_NONE, K_NONE, 0, 0 },
+	[0x31] = { OP_RDTSC, K_NONE, K_NONE, 0, 0 },
+	[0x32] = { OP_RDMSR, K_NONE, K_NONE, 0, 0 },
+	[0x33] = { OP_RDPMC, K_NONE, K_NONE, 0, 0 },
+	[0x34] = { OP_SYSENTER, K_NONE, K_NONE, 0, 0 },
+	[0x35] = { OP_SYSEXIT, K_NONE, K_NONE, 0, 0 },
 	[0x36] = UNDEF,
 	[0x39] = UNDEF,
 	[0x3b ... 0x3f] = UNDEF,
 	[0x40 ... 0x4f] = { OP_CMOV, K_G, K_E, 0, MODRM },
-	[0x50 ... 0x6f] = OTHER(0, MODRM),
+	[0x50 ... 0x6d] = OTHER(0, MODRM),
+	[0x6e ... 0x6f] = VECTOR,
 	[0x70 ... 0x73] = OTHER(I_B, MODRM),
 	[0x74 ... 0x76] = OTHER(0, MODRM),
 	[0x78 ... 0x79] = OTHER(0, MODRM),		/* VMREAD, VMWRITE */
 	[0x7a ... 0x7b] = UNDEF,
-	[0x7c ... 0x7f] = OTHER(0, MODRM),
-	[0x80 ... 0x8f] = OTHER(I_J, F64),
+	[0x7c ... 0x7d] = OTHER(0, MODRM),
+	[0x7e ... 0x7f] = VECTOR,
+	[0x80 ... 0x8f] = { OP_JCC, K_NONE, K_NONE, I_J, F64 },
 	[0x90 ... 0x9f] = { OP_SETCC, K_E, K_NONE, 0, MODRM | BYTE },
-	[0xa0 ... 0xa1] = OTHER(0, D64),
+	[0xa0] = { OP_PUSH, K_PS, K_NONE, 0, D64 },
+	[0xa1] = { OP_POP_SEG, K_NONE, K_NONE, 0, D64 },
+	[0xa2] = { OP_CPUID, K_NONE, K_NONE, 0, 0 },
 	[0xa3] = { OP_BT, K_E, K_G, 0, MODRM },
-	[0xa4] = OTHER(I_B, MODRM),
-	[0xa5] = OTHER(0, MODRM),
+	[0xa4] = { OP_SHLD, K_E, K_G, I_B, MODRM },
+	[0xa5] = { OP_SHLD, K_E, K_G, 0, MODRM },
 	[0xa6 ... 0xa7] = UNDEF,
-	[0xa8 ... 0xa9] = OTHER(0, D64),
+	[0xa8] = { OP_PUSH, K_PS, K_NONE, 0, D64 },
+	[0xa9] = { OP_POP_SEG, K_NONE, K_NONE, 0, D64 },
 	[0xab] = { OP_BTS, K_E, K_G, 0, MODRM },
-	[0xac] = OTHER(I_B, MODRM),
-	[0xad] = OTHER(0, MODRM),
-	[0xae] = { G15, K_NONE, K_NONE, 0, MODRM | GROUP },
-	[0xaf] = OTHER(0, MODRM),
+	[0xac] = { OP_SHRD, K_E, K_G, I_B, MODRM },
+	[0xad] = { OP_SHRD, K_E, K_G, 0, MODRM },
+	[0xae] = { G15, K_E, K_NONE, 0, MODRM | GROUP },
+	[0xaf] = { OP_IMUL, K_G, K_E, 0, MODRM },
 	[0xb0] = { OP_CMPXCHG, K_E, K_G, 0, MODRM | BYTE },
 	[0xb1] = { OP_CMPXCHG, K_E, K_G, 0, MODRM },
-	[0xb2] = OTHER(0, MODRM | MEM),
+	[0xb2] = { OP_LES, K_G, K_NONE, 0, MODRM | MEM },	/* LSS */
 	[0xb3] = { OP_BTR, K_E, K_G, 0, MODRM },
-	[0xb4 ... 0xb5] = OTHER(0, MODRM | MEM),
+	[0xb4 ... 0xb5] = { OP_LES, K_G, K_NONE, 0, MODRM | MEM },	/* LFS, LGS */
 	[0xb6] = { OP_MOV, K_G, K_EB, 0, MODRM },	/* MOVZX: operands are zero-extended */
 	[0xb7] = { OP_MOV, K_G, K_EW, 0, MODRM },
-	[0xb8] = OTHER(0, MODRM),			/* POPCNT; JMPE without F3 */
+	[0xb8] = { OP_ODD, K_G, K_E, 0, MODRM },	/* POPCNT */
 	[0xb9] = { OP_UNDEFINED, K_NONE, K_NONE, 0, MODRM },	/* UD1 */
 	[0xba] = { G8, K_E, K_I, I_B, MODRM | GROUP },
 	[0xbb] = { OP_BTC, K_E, K_G, 0, MODRM },
-	[0xbc ... 0xbd] = OTHER(0, MODRM),
+	[0xbc] = { OP_BSF, K_G, K_E, 0, MODRM },
+	[0xbd] = { OP_BSR, K_G, K_E, 0, MODRM },
 	[0xbe] = { OP_MOVSX, K_G, K_EB, 0, MODRM },
 	[0xbf] = { OP_MOVSX, K_G, K_EW, 0, MODRM },
 	[0xc0] = { OP_XADD, K_E, K_G, 0, MODRM | BYTE },
@@ -228,7 +280,13 @@ static const struct opcode map_0f[256] = {
 	[0xc4 ... 0xc6] = OTHER(I_B, MODRM),
 	[0xc7] = { G9, K_NONE, K_NONE, 0, MODRM | GROUP },
 	[0xc8 ... 0xcf] = { OP_BSWAP, K_Z, K_NONE, 0, 0 },
-	[0xd0 ... 0xfe] = OTHER(0, MODRM),
+	[0xd0 ... 0xd5] = OTHER(0, MODRM),
+	[0xd6] = VECTOR,
+	[0xd7 ... 0xe6] = OTHER(0, MODRM),
+	[0xe7] = VECTOR,
+	[0xe8 ... 0xef] = OTHER(0, MODRM),
+	[0xf0] = VECTOR,
+	[0xf1 ... 0xfe] = OTHER(0, MODRM),
 	[0xff] = { OP_UNDEFINED, K_NONE, K_NONE, 0, MODRM },	/* UD0 */
 };
 
@@ -242,25 +300,37 @@ static const struct opcode movbe[2] = {
 /* 0F 3A xx, and VEX map 3: all with ModRM and an immediate byte. */
 static const struct opcode other_0f3a = OTHER(I_B, MODRM);
 
-/* What ModRM.reg changes: the operation, and where given here the immediate. */
-static const struct { u8 op, imm; } groups[GROUPS_END - G1][8] = {
+/* What ModRM.reg changes: the operation, and where given here the immediate; more flags. */
+static const struct { u8 op, imm, flags; } groups[GROUPS_END - G1][8] = {
 	[G1 - G1] = {
 		{ OP_ADD }, { OP_OR }, { OP_ADC }, { OP_SBB },
 		{ OP_AND }, { OP_SUB }, { OP_XOR }, { OP_CMP },
 	},
-	[G1A - G1] = { [1 ... 7] = { OP_UNDEFINED } },
+	[G1A - G1] = { { OP_POP }, [1 ... 7] = { OP_UNDEFINED } },
+	[G2 - G1] = {
+		{ OP_ROL }, { OP_ROR }, { OP_RCL }, { OP_RCR },
+		{ OP_SHL }, { OP_SHR }, { OP_SAL }, { OP_SAR },
+	},
 	[G3 - G1] = {	/* I_V stands for I_B or I_Z, by operand size */
 		{ OP_TEST, I_V }, { OP_TEST, I_V }, { OP_NOT }, { OP_NEG },
+		{ OP_MUL }, { OP_IMUL1 }, { OP_DIV }, { OP_IDIV },
 	},
 	[G4 - G1] = { { OP_INC }, { OP_DEC }, [2 ... 7] = { OP_UNDEFINED } },
-	[G5 - G1] = { { OP_INC }, { OP_DEC }, [7] = { OP_UNDEFINED } },
+	[G5 - G1] = {
+		{ OP_INC }, { OP_DEC }, { OP_CALL_E, 0, F64 }, { OP_CALL_FAR, 0, MEM },
+		{ OP_JMP_E, 0, F64 }, { OP_JMP_FAR, 0, MEM }, { OP_PUSH, 0, D64 }, { OP_UNDEFINED },
+	},
+	[G6 - G1] = {
+		{ OP_SLDT }, { OP_STR }, { OP_LLDT }, { OP_LTR }, { OP_VERR }, { OP_VERW },
+		[6 ... 7] = { OP_UNDEFINED },
+	},
 	[G8 - G1] = {
 		[0 ... 3] = { OP_UNDEFINED },
 		[4] = { OP_BT }, { OP_BTS }, { OP_BTR }, { OP_BTC },
 	},
-	[G9 - G1] = { },
+	[G9 - G1] = { [1] = { OP_CMPXCHG8B, 0, MEM } },
 	[G11 - G1] = { { OP_MOV }, [1 ... 6] = { OP_UNDEFINED }, [7] = { OP_OTHER } },
-	[G15 - G1] = { },
+	[G15 - G1] = { { OP_ODD }, { OP_ODD }, { OP_ODD }, { OP_ODD }, [5 ... 7] = { OP_ODD } },
 };
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -402,6 +472,7 @@ static bool sib(struct emu *e)
 	if (base == EMU_RBP && insn->modrm >> 6 == 0)
 		return true;
 	insn->ea += base_reg(e, base);
+	insn->sp_base = base == EMU_RSP && !(insn->rex & 1);
 	if ((base == EMU_RSP || base == EMU_RBP) && !(insn->rex & 1))
 		insn->seg = EMU_SS;
 	return false;
@@ -451,7 +522,7 @@ static void set_opcode(struct insn *insn, const struct opcode *op)
 	insn->flags = op->flags;
 }
 
-/* VEX and EVEX: the payload bytes and the opcode. Not executed yet: EVEX's disp8 isn't scaled. */
+/* VEX and EVEX: the payload bytes and the opcode. EVEX isn't executed: its disp8 isn't scaled. */
 static void vex(struct emu *e)
 {
 	struct insn *insn = &e->insn;
@@ -466,6 +537,15 @@ static void vex(struct emu *e)
 	if (e->mode != EMU_LONG)
 		insn->rex = 0;
 	set_opcode(insn, insn->map == 3 ? &other_0f3a : &other_0f38);
+	if (insn->vex != 0x62) {	/* the payload's last byte: W, vvvv, L, pp */
+		insn->payload = insn->bytes[insn->len - 2];
+		insn->vec_prefix = insn->payload & 3;
+		if (n == 2 && insn->payload & 0x80)
+			insn->rex |= 8;
+		if ((insn->map == 1 && map_0f[insn->opcode].op == OP_VECTOR) ||
+		    (insn->map == 2 && insn->opcode == 0x2a))
+			insn->op = OP_VECTOR;
+	}
 	if (insn->map == 1) {
 		if (insn->opcode == 0x77)	/* VZEROUPPER */
 			insn->flags = 0;
@@ -500,6 +580,8 @@ static void two_byte(struct insn *insn)
 		set_opcode(insn, &movbe[insn->opcode & 1]);
 	else
 		set_opcode(insn, insn->map == 2 ? &other_0f38 : &other_0f3a);
+	if (insn->map == 2 && insn->opcode == 0x2a)	/* MOVNTDQA */
+		insn->op = OP_VECTOR;
 }
 
 /* 0F, or a byte that is VEX's in some places; where it isn't the table has said what else it is. */
@@ -512,8 +594,9 @@ static void escape(struct emu *e)
 	} else if (is_vex(e)) {
 		insn->vex = insn->opcode;
 		vex(e);
-	} else {
-		insn->op = OP_OTHER;
+	} else {	/* its elder */
+		insn->op = insn->opcode == 0x62 ? OP_BOUND : OP_LES;
+		insn->dst = K_G;
 	}
 }
 
@@ -522,6 +605,7 @@ static void resolve_group(struct insn *insn, unsigned int group)
 	unsigned int reg = (insn->modrm >> 3) & 7;
 
 	insn->op = groups[group - G1][reg].op;
+	insn->flags |= groups[group - G1][reg].flags;
 	if (groups[group - G1][reg].imm) {
 		insn->src = K_I;
 		insn->imm_kind = insn->flags & BYTE ? I_B : I_Z;
@@ -535,7 +619,17 @@ static void resolve_odd(struct emu *e)
 
 	switch (insn->opcode) {
 	case 0x63:		/* in 64-bit code MOVSXD, else ARPL */
-		insn->op = e->mode == EMU_LONG ? OP_MOVSX : OP_OTHER;
+		insn->op = OP_MOVSX;
+		if (e->mode != EMU_LONG) {
+			insn->op = OP_ARPL;
+			insn->dst = K_EW;
+			insn->src = K_G;
+		}
+		break;
+	case 0x8e:		/* CS isn't loaded so, and there are six */
+		insn->op = OP_MOV_SEG;
+		if ((insn->modrm & 0x38) == 8 || (insn->modrm & 0x38) > 0x28)
+			insn->op = OP_UNDEFINED;
 		break;
 	case 0x90:		/* with REX.B it has a register */
 		insn->op = insn->rex & 1 ? OP_XCHG : OP_NOP;
@@ -543,7 +637,23 @@ static void resolve_odd(struct emu *e)
 	case 0xc3:		/* MOVNTI takes no such prefix */
 		insn->op = insn->opsize || insn->rep ? OP_UNDEFINED : OP_MOV;
 		break;
+	case 0xb8:
+		insn->op = insn->rep == 0xf3 ? OP_POPCNT : OP_UNDEFINED;
+		break;
+	case 0xae:		/* group 15: fences, CLFLUSH, and with F3 the FS and GS bases */
+		if (insn->rep == 0xf3 && !insn->mem && !(insn->modrm & 0x20))
+			insn->op = OP_FSGSBASE;
+		else if (insn->rep || insn->opsize || (insn->modrm >> 3 & 7) < (insn->mem ? 7 : 5))
+			insn->op = OP_OTHER;
+		else
+			insn->op = OP_NOP;
+		break;
 	}
+}
+
+static bool is_code32(const struct emu *e)
+{
+	return e->mode == EMU_PROT32 || (e->mode == EMU_REAL && e->real32);
 }
 
 static void operand_sizes(struct emu *e)
@@ -556,7 +666,7 @@ static void operand_sizes(struct emu *e)
 		if (insn->flags & F64 || (insn->flags & D64 && insn->op_size == 4))
 			insn->op_size = 8;
 	} else {
-		bool is32 = e->mode == EMU_PROT32;
+		bool is32 = is_code32(e);
 
 		insn->ad_size = is32 != insn->adsize ? 4 : 2;
 		insn->op_size = is32 != insn->opsize ? 4 : 2;
@@ -581,7 +691,7 @@ static unsigned int imm_size(const struct emu *e)
 		return z;
 	case I_V:
 		return insn->op_size;
-	case I_WB:
+	case I_WB:	/* the byte is above the word; or the selector above the offset */
 		return 3;
 	case I_AP:
 		return z + 2;
@@ -605,6 +715,8 @@ static void finish(struct emu *e)
 	}
 	if (insn->rip_relative)
 		insn->ea += e->rip + insn->len;
+	if (insn->sp_base && insn->op == OP_POP)	/* addressed as it is after the pop */
+		insn->ea += insn->op_size;
 	if (insn->ad_size < 8)
 		insn->ea = emu_mask(insn->ea, insn->ad_size);
 	if (insn->mem && insn->seg_override >= 0)
@@ -618,8 +730,10 @@ static void decode_modrm(struct emu *e)
 	struct insn *insn = &e->insn;
 
 	insn->modrm = next_byte(insn);
-	if (insn->flags & GROUP)
+	if (insn->flags & GROUP) {
 		resolve_group(insn, insn->op);
+		operand_sizes(e);
+	}
 	if (!(insn->flags & REG) && insn->modrm >> 6 != 3)
 		memory_operand(e);
 }
@@ -655,7 +769,6 @@ enum emu_result emu_decode(struct emu *e)
 	struct insn *insn = &e->insn;
 	enum emu_result r;
 
-	e->seg_valid = 0;
 	insn->avail = 0;
 	do {
 		r = fetch(e);

@@ -3,7 +3,8 @@
  * The instruction emulator: what it is given, what it asks for, what it hands back.
  *
  * decode.c turns bytes into a struct insn by tables that know the length and the operands of every
- * instruction; execute.c performs those it has a function for. Both reach the guest only through
+ * instruction; execute.c performs those that it, or a file beside it, has a function for. All reach
+ * the guest only through
  * the emu_host_*() functions below, which whoever links it provides: emulator.c in the module,
  * a model of memory in the unit tests. Nothing here allocates, sleeps or knows a hypervisor.
  *
@@ -11,7 +12,8 @@
  * takes over when emu_run() returns EMU_OK or EMU_PART, so that an instruction that lacks data can
  * be run again from its first byte.
  *
- * Reading order: this file, emu_run() and below at the end of execute.c, then decode.c.
+ * Reading order: this file, emu_run() and below at the end of execute.c, then decode.c; segment.c is
+ * the hard part.
  */
 #ifndef MINIVMM_EMULATE_H
 #define MINIVMM_EMULATE_H
@@ -35,7 +37,7 @@ enum { EMU_ES, EMU_CS, EMU_SS, EMU_DS, EMU_FS, EMU_GS, EMU_LDTR, EMU_TR, EMU_NR_
 enum emu_result {
 	EMU_OK,		/* done: take over emu.out */
 	EMU_PART,	/* REP: some iterations are done, RIP stays. Take over emu.out */
-	EMU_FAULT,	/* emu.fault is to be injected, nothing else has changed */
+	EMU_FAULT,	/* emu.fault is to be injected, nothing else has changed; but EMU_COMMIT */
 	EMU_IO,		/* a device must deliver first: run the instruction again when it has */
 	EMU_RETRY,	/* memory changed under a locked instruction: run it again */
 	EMU_UNHANDLED,	/* valid, or may be, but not one of ours */
@@ -66,6 +68,8 @@ struct insn {
 	u8 vex;		/* 0, 0xc4, 0xc5 or, for EVEX, 0x62 */
 	u8 opcode;
 	u8 modrm;
+	u8 payload;	/* VEX's last byte */
+	u8 vec_prefix;	/* VEX's: 0, 1 = 66, 2 = F3, 3 = F2 */
 
 	/* from the tables, groups resolved */
 	u8 op;		/* enum emu_op */
@@ -77,6 +81,7 @@ struct insn {
 	u8 ad_size;	/* 2, 4, 8 */
 	bool mem;	/* there is a memory operand, at seg:ea */
 	bool rip_relative;
+	bool sp_base;	/* its address is made with RSP */
 	u8 seg;
 
 	/* last: all before starts as zero */
@@ -94,15 +99,28 @@ struct emu_operand {
 	u64 old;	/* as it was loaded */
 };
 
+enum {	/* what else an instruction has done, or asks for: emu.out.what */
+	EMU_STI		= 0x01,	/* interrupts wait for the end of the next instruction */
+	EMU_MOV_SS	= 0x02,	/* ... NMIs and debug traps too */
+	EMU_HALT	= 0x04,
+	EMU_IRET	= 0x08,	/* NMIs are unmasked */
+	EMU_NO_STEP	= 0x10,	/* no single-step trap follows */
+	EMU_COMMIT	= 0x20,	/* with EMU_FAULT: a new task's; take over emu.out before it */
+	EMU_TRAP	= 0x40,	/* #DB follows: the new task's T flag */
+	EMU_MODE	= 0x80,	/* the caller's part isn't what it was: control registers, say */
+};
+
 struct emu {
 	/* given by the caller */
 	const u64 *regs;	/* the 16 general registers */
 	u64 rip, rflags;
 	u8 mode;		/* enum emu_mode */
 	bool long_mode;		/* EFER.LMA: EMU_LONG, or compatibility mode */
+	bool real32;		/* EMU_REAL with a code segment left from 32-bit code */
 	u8 cpl;
 	u16 batch;		/* most iterations of REP in one run */
 	void *port_data;	/* a page: the items of emu_host_in() and emu_host_out() */
+	u8 seg_valid;		/* which of seg, below, are what the guest has; 0 to begin with */
 
 	/* set by a callback: no further iteration of REP in this run, please */
 	bool stop;
@@ -111,7 +129,10 @@ struct emu {
 	struct {
 		u64 regs[EMU_NR_REGS];
 		u16 changed;	/* which of regs hold something */
+		u8 seg_changed;	/* likewise of seg */
+		u8 what;	/* EMU_* below */
 		u64 rip, rflags;
+		struct minivmm_segment seg[EMU_NR_SEGS];
 	} out;
 	struct emu_fault fault;
 	struct insn insn;
@@ -119,7 +140,6 @@ struct emu {
 	/* at work */
 	struct emu_operand dst, src;
 	struct minivmm_segment seg[EMU_NR_SEGS];
-	u8 seg_valid;
 };
 
 /* ---- what it offers -------------------------------------------------------------------------- */
@@ -132,6 +152,37 @@ struct emu {
  * are written only on the way to EMU_OK, EMU_PART or (by the iterations before) none at all.
  */
 enum emu_result emu_run(struct emu *e);
+
+struct emu_event {
+	u8 vector;
+	bool soft;		/* INT n, INT3, INTO: the gate's privilege level counts */
+	bool interrupt;		/* not an exception, nor from one */
+	bool has_code;
+	u32 code;
+};
+
+/**
+ * emu_deliver() - delivers an interrupt or exception through the IDT
+ * @e: with the caller's part filled in; RIP is what the handler returns to
+ * @event: what
+ *
+ * Return: as emu_run(). EMU_FAULT: the delivery itself failed.
+ */
+enum emu_result emu_deliver(struct emu *e, const struct emu_event *event);
+
+enum emu_task_source { EMU_TASK_CALL, EMU_TASK_IRET, EMU_TASK_JMP, EMU_TASK_GATE };
+
+/**
+ * emu_task_switch() - switches to another task; SDM "Task Switching"
+ * @e: with the caller's part filled in; RIP is what the old task will go on at
+ * @selector: of the new task's TSS
+ * @source: how it came about, as a VM exit's qualification says it
+ * @event: with EMU_TASK_GATE: what is delivered by it
+ *
+ * Privileges are checked by then. Return: as emu_run().
+ */
+enum emu_result emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
+				const struct emu_event *event);
 
 /*
  * The two halves of emu_run(). The second may be repeated, after EMU_IO say, as long as nothing of
@@ -166,12 +217,14 @@ enum emu_access {
 
 /* len bytes of code that don't cross a page. */
 enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len);
-/* Up to 8 bytes, or any number within one page of memory. */
+/* Up to 32 bytes, or any number within one page of memory. */
 enum emu_result emu_host_read(struct emu *e, u64 linear, void *data, unsigned int len,
 			      unsigned int access);
-enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len);
+enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len,
+			       unsigned int access);
 /* As a write, but EMU_RETRY if there isn't old. Where that can't be atomic it is a plain write. */
-enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, unsigned int len);
+enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, const void *old, const void *new,
+				 unsigned int len, unsigned int access);
 /* What is there? EMU_OK: memory that allows the access; EMU_IO: a device. */
 enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access);
 /* *count items from a port into e->port_data; may deliver fewer, at least one. EMU_IO as above. */
@@ -179,6 +232,28 @@ enum emu_result emu_host_in(struct emu *e, u16 port, unsigned int size, unsigned
 enum emu_result emu_host_out(struct emu *e, u16 port, unsigned int size, unsigned int count);
 void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s);
 u64 emu_host_segment_base(struct emu *e, unsigned int seg);
+void emu_host_get_table(struct emu *e, bool idt, struct minivmm_dtable *table);
+void emu_host_set_table(struct emu *e, bool idt, const struct minivmm_dtable *table);
+
+/* Registers that are the host's to check. Their changes are final: the last thing that is done. */
+enum { EMU_CR0 = 0, EMU_CR2 = 2, EMU_CR3, EMU_CR4, EMU_CR8 = 8, EMU_DR0 = 16, EMU_DR6 = 22,
+       EMU_DR7, EMU_XCR0, EMU_TSC };
+u64 emu_host_get(struct emu *e, unsigned int reg);
+enum emu_result emu_host_set(struct emu *e, unsigned int reg, u64 value);	/* or #GP(0) */
+enum emu_result emu_host_rdmsr(struct emu *e, u32 index, u64 *data);		/* likewise */
+enum emu_result emu_host_wrmsr(struct emu *e, u32 index, u64 data);
+void emu_host_cpuid(struct emu *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+void emu_host_invlpg(struct emu *e, u64 linear);
+
+/* Has the CPU it? Where it hasn't, the encoding means something else, or nothing. */
+enum emu_feature { EMU_HAS_BMI1, EMU_HAS_LZCNT, EMU_HAS_POPCNT, EMU_HAS_CX16 };
+bool emu_host_has(struct emu *e, enum emu_feature feature);
+/* A vector register: 8 bytes are MMX's, 16 XMM's, 32 YMM's. */
+void emu_host_get_vector(struct emu *e, unsigned int reg, void *data, unsigned int len);
+void emu_host_set_vector(struct emu *e, unsigned int reg, const void *data, unsigned int len);
+/* x87: what has no operand in registers. None of them may fault. */
+enum emu_fpu { EMU_FNINIT, EMU_FNCLEX, EMU_FNSTSW, EMU_FNSTCW, EMU_FLDCW };
+u16 emu_host_fpu(struct emu *e, enum emu_fpu what, u16 value);
 
 /* ---- between decode.c and execute.c ---------------------------------------------------------- */
 
@@ -189,8 +264,19 @@ enum emu_op {	/* what execute.c can do, and what no CPU does */
 	OP_ODD,			/* likewise: depends on mode or prefixes */
 	OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP,	/* as encoded */
 	OP_TEST, OP_NOT, OP_NEG, OP_INC, OP_DEC,
-	OP_MOV, OP_MOVSX, OP_MOVBE, OP_LEA, OP_XCHG, OP_CMPXCHG, OP_XADD, OP_BSWAP,
-	OP_CMOV, OP_SETCC, OP_BT, OP_BTS, OP_BTR, OP_BTC, OP_NOP,
+	OP_ROL, OP_ROR, OP_RCL, OP_RCR, OP_SHL, OP_SHR, OP_SAL, OP_SAR,	/* as encoded */
+	OP_SHLD, OP_SHRD, OP_MUL, OP_IMUL1, OP_DIV, OP_IDIV, OP_IMUL, OP_IMUL3,
+	OP_BSF, OP_BSR, OP_POPCNT, OP_CBW, OP_CWD, OP_DAA, OP_AAA, OP_AAM, OP_AAD,
+	OP_MOV, OP_MOVSX, OP_MOVBE, OP_LEA, OP_XCHG, OP_CMPXCHG, OP_XADD, OP_BSWAP, OP_CMPXCHG8B,
+	OP_CMOV, OP_SETCC, OP_BT, OP_BTS, OP_BTR, OP_BTC, OP_NOP, OP_XLAT, OP_SALC, OP_BOUND,
+	OP_LAHF, OP_SAHF, OP_FLAG, OP_CLI, OP_STI,
+	OP_PUSH, OP_POP, OP_PUSHF, OP_POPF, OP_PUSHA, OP_POPA, OP_ENTER, OP_LEAVE,
+	OP_JCC, OP_LOOP, OP_JMP, OP_JMP_E, OP_CALL, OP_CALL_E, OP_RET,
+	OP_JMP_FAR, OP_CALL_FAR, OP_RET_FAR, OP_INT, OP_INTO, OP_IRET,
+	OP_MOV_SEG, OP_POP_SEG, OP_LES, OP_SLDT, OP_STR, OP_LLDT, OP_LTR, OP_VERR, OP_VERW,
+	OP_LAR, OP_LSL, OP_ARPL, OP_G7, OP_MOV_CR, OP_MOV_DR, OP_CLTS, OP_HLT, OP_CACHE,
+	OP_RDMSR, OP_WRMSR, OP_RDTSC, OP_RDPMC, OP_CPUID,
+	OP_SYSCALL, OP_SYSRET, OP_SYSENTER, OP_SYSEXIT, OP_VECTOR, OP_X87, OP_FSGSBASE,
 	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN, OP_OUT,
 	NR_EMU_OPS,
 };
@@ -203,8 +289,10 @@ enum emu_kind {	/* operands; the size is the instruction's unless the name says 
 	K_Z,		/* register of the opcode's low three bits */
 	K_A,		/* rAX */
 	K_S,		/* segment register of ModRM.reg */
+	K_PS,		/* ... of the opcode */
 	K_O,		/* memory at an address in the instruction */
 	K_I,		/* immediate */
+	K_1, K_CL,	/* a count */
 };
 
 enum emu_imm {
@@ -230,7 +318,10 @@ enum emu_opflag {
 	GROUP	= 0x80,	/* op is an index into the groups, ModRM.reg selects */
 };
 
-enum { X86_DE = 0, X86_DB = 1, X86_UD = 6, X86_SS = 12, X86_GP = 13, X86_PF = 14 };
+enum {
+	X86_DE = 0, X86_DB = 1, X86_BP = 3, X86_OF = 4, X86_BR = 5, X86_UD = 6, X86_NM = 7,
+	X86_TS = 10, X86_NP = 11, X86_SS = 12, X86_GP = 13, X86_PF = 14, X86_MF = 16,
+};
 
 static inline enum emu_result emu_fault(struct emu *e, u8 vector, bool has_code)
 {

@@ -365,13 +365,7 @@ static int handle_hlt(struct vmx_vcpu *vmx)
 	struct vcpu *vcpu = &vmx->vcpu;
 
 	hw_skip_instruction(vcpu);
-	vcpu->stats.halt_exits++;
-	if (vcpu->lapic) {
-		vcpu->mp_state = MP_HALTED;
-		return 1;
-	}
-	vcpu->run->exit_reason = MINIVMM_EXIT_HLT;
-	return 0;
+	return vcpu_halt(vcpu);
 }
 
 /* KVM's hypercalls exist, as its CPUID leaf says; none of them is offered. */
@@ -499,14 +493,30 @@ static int handle_triple_fault(struct vmx_vcpu *vmx)
 	return 0;
 }
 
+/*
+ * SDM "Exit Qualification for Task Switches". By a task gate it is the delivery of an event, which is
+ * what the emulator then finishes: it isn't to be delivered again.
+ */
 static int handle_task_switch(struct vmx_vcpu *vmx)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
-	u64 data[] = { vmx->exit_reason, vcpu->cpu, vmx_exit_qual(vmx) };
+	u64 qual = vmx_exit_qual(vmx);
+	u32 info = vmx->vectoring, type = info & VECTORING_INFO_TYPE_MASK, code;
+	bool by_gate = (qual >> 30 & 3) == 3 && info;
+	bool soft = by_gate && (type == INTR_TYPE_SOFT_INTR || type == INTR_TYPE_SOFT_EXCEPTION);
+	bool has_code = by_gate && info & VECTORING_INFO_DELIVER_CODE_MASK;
 
-	vcpu_fail(vcpu, "the guest switches to task %#llx by hardware (rip %#llx), which isn't emulated",
-		  data[2] & 0xffff, reg_read(vcpu, R_RIP));
-	return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_EMULATION, ARRAY_SIZE(data), data);
+	if (has_code)
+		code = vmcs_read32(IDT_VECTORING_ERROR_CODE);
+	if (by_gate && type == INTR_TYPE_NMI_INTR)
+		hw_set_nmi_masked(vcpu, true);
+	vcpu->exception.injected = vcpu->interrupt.injected = vcpu->nmi.injected = false;
+	/* what an instruction began goes on behind it */
+	if (!by_gate || soft || type == INTR_TYPE_PRIV_SW_EXCEPTION)
+		advance_rip(vcpu, vmcs_read32(VM_EXIT_INSTRUCTION_LEN));
+	return emulate_task_switch(vcpu, qual, qual >> 30 & 3,
+				   by_gate ? info & VECTORING_INFO_VECTOR_MASK : -1, soft,
+				   has_code ? &code : NULL);
 }
 
 /* INIT and SIPI of the host's never reach a CPU in VMX operation's root mode; here they'd be stray. */

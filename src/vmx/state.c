@@ -79,8 +79,17 @@ void vmx_forget_cached(struct vmx_vcpu *vmx)
 	vmx->info_avail = 0;
 }
 
+/* The state has changed from outside: it may not be one that an entry accepts. */
+static void check_runnable(struct vmx_vcpu *vmx)
+{
+	if (!vmx_is_unrestricted(vmx))
+		vcpu_request(&vmx->vcpu, REQ_EMULATE);
+}
+
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags)
 {
+	if (unlikely((rflags ^ vcpu_rflags(vcpu)) & X86_EFLAGS_VM))
+		check_runnable(to_vmx(vcpu));
 	vcpu->rflags = rflags | X86_EFLAGS_FIXED;
 	__set_bit(R_RFLAGS, &vcpu->reg_avail);
 	vmcs_writel(GUEST_RFLAGS, vcpu->rflags);
@@ -222,6 +231,7 @@ void hw_set_segment(struct vcpu *vcpu, const struct minivmm_segment *s, enum seg
 		.selector = s->selector, .base = s->base, .limit = s->limit, .ar = ar,
 	};
 	vmx->seg_avail |= 0xful << (seg * 4);
+	check_runnable(vmx);
 	__vmcs_write(GUEST_ES_SELECTOR + 2 * seg, s->selector);
 	__vmcs_write(GUEST_ES_BASE + 2 * seg, s->base);
 	__vmcs_write(GUEST_ES_LIMIT + 2 * seg, s->limit);
@@ -273,10 +283,7 @@ void hw_set_cr0(struct vcpu *vcpu, u64 cr0)
 	__set_bit(R_CR0, &vcpu->reg_avail);
 	vmcs_writel(CR0_READ_SHADOW, cr0);
 	/* PE and PG forced on would run the guest in a mode that it isn't in */
-	if (!vmx_caps.unrestricted_guest && (~cr0 & (X86_CR0_PE | X86_CR0_PG)))
-		vcpu_request(vcpu, REQ_NOT_RUNNABLE);
-	else
-		clear_bit(REQ_NOT_RUNNABLE, &vcpu->requests);
+	check_runnable(vmx);
 	/* caching is the host's affair: CD in the guest would make it slow, not different */
 	vmcs_writel(GUEST_CR0, (cr0 & ~(X86_CR0_CD | X86_CR0_NW)) | forced_cr0());
 	if (vcpu->efer & EFER_LMA)
@@ -357,6 +364,12 @@ void vmx_set_cpu_controls(struct vmx_vcpu *vmx, u32 set, u32 clear)
 u32 hw_interrupt_shadow(struct vcpu *vcpu)
 {
 	return vmcs_read32(GUEST_INTERRUPTIBILITY_INFO) & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+}
+
+void hw_set_interrupt_shadow(struct vcpu *vcpu, bool mov_ss)
+{
+	vmcs_write32(GUEST_INTERRUPTIBILITY_INFO, vmcs_read32(GUEST_INTERRUPTIBILITY_INFO) |
+		     (mov_ss ? GUEST_INTR_STATE_MOV_SS : GUEST_INTR_STATE_STI));
 }
 
 void hw_clear_interrupt_shadow(struct vcpu *vcpu)

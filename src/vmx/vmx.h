@@ -176,6 +176,10 @@ void vmx_load_pdptrs(struct vmx_vcpu *vmx, const u64 pdptr[4]);
 u64 vmx_guest_owned_cr0(struct vmx_vcpu *vmx);
 u64 vmx_guest_owned_cr4(struct vmx_vcpu *vmx);
 
+/* ---- runnable.c ------------------------------------------------------------------------------ */
+
+bool vmx_is_unrestricted(struct vmx_vcpu *vmx);	/* this vCPU's VMCS, not only the CPU */
+
 /* ---- run.c ----------------------------------------------------------------------------------- */
 
 void vmx_save_host(struct vmx_vcpu *vmx);

@@ -16,7 +16,9 @@ EMULATE_HEADERS := $(sort $(filter-out linux/types.h linux/ioctl.h linux/minivmm
 EMULATE_SHIM := $(addprefix $(EMULATE_OUT)/include/,$(EMULATE_HEADERS))
 
 EMULATE_TESTS := $(patsubst $(EMULATE_DIR)%.c,$(EMULATE_OUT)/%,$(wildcard $(EMULATE_DIR)emulate_*.c))
-EMULATE_OBJS := $(addprefix $(EMULATE_OUT)/,decode.o execute.o model.o)
+EMULATE_CORE := $(patsubst $(EMULATE_TOP)/src/emulate/%.c,$(EMULATE_OUT)/%.o, \
+	$(wildcard $(EMULATE_TOP)/src/emulate/*.c))
+EMULATE_OBJS := $(EMULATE_CORE) $(EMULATE_OUT)/model.o
 
 EMULATE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -Wno-unused-parameter \
 		  -Wno-sign-compare -Wno-missing-field-initializers \
@@ -46,9 +48,10 @@ $(EMULATE_OUT)/%.o: $(EMULATE_DIR)shim/emulate/%.c
 	@mkdir -p $(@D)
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -c -o $@ $<
 
-$(EMULATE_OUT)/emulate_io: $(EMULATE_DIR)emulate_io.c $(EMULATE_DIR)shim/kernel.c | $(EMULATE_SHIM)
+$(EMULATE_OUT)/emulate_io: $(EMULATE_DIR)emulate_io.c $(EMULATE_DIR)shim/kernel.c $(EMULATE_CORE) \
+		| $(EMULATE_SHIM)
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_IO) -o $@ $(EMULATE_DIR)emulate_io.c \
-		$(EMULATE_DIR)shim/kernel.c -lcmocka -lpthread
+		$(EMULATE_DIR)shim/kernel.c $(EMULATE_CORE) -lcmocka -lpthread
 
 $(EMULATE_OUT)/%: $(EMULATE_DIR)%.c $(EMULATE_OBJS)
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -o $@ $< $(EMULATE_OBJS) -lcmocka -lZydis

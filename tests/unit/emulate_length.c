@@ -93,6 +93,10 @@ static void check_memory(struct model *m, const ZydisDecodedInstruction *zi,
 	ea += reg_value(m, o->mem.index) * o->mem.scale;
 	if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP)
 		ea += m->e.rip + zi->length;
+	/* POP addresses its destination with RSP as it is after the pop */
+	if (insn->op == OP_POP && ZydisRegisterGetId(o->mem.base) == ZYDIS_REGISTER_RSP -
+	    ZYDIS_REGISTER_RAX)
+		ea += insn->op_size;
 	ea = emu_mask(ea, zi->address_width / 8);
 	if (!insn->mem)
 		fail_on(insn->bytes, zi->length, mode, "memory operand", 0, 1);
@@ -135,11 +139,13 @@ static bool has_modrm_memory(const ZydisDecodedInstruction *zi, const ZydisDecod
 		o->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64);
 }
 
-/* Ports have no 8 bytes; execute.c knows. */
+/* Ports have no 8 bytes; what a few others do doesn't go by the operand size that Zydis says. */
 static bool has_size(unsigned int op)
 {
-	return op != OP_OTHER && op != OP_NOP && op != OP_IN && op != OP_OUT && op != OP_INS &&
-	       op != OP_OUTS;
+	static const u8 without[] = { OP_OTHER, OP_NOP, OP_IN, OP_OUT, OP_INS, OP_OUTS, OP_VECTOR,
+				      OP_SYSCALL, OP_G7, OP_CMPXCHG8B, OP_MOV_CR, OP_MOV_DR };
+
+	return !memchr(without, op, sizeof(without));
 }
 
 static void check(int mode, const u8 *bytes)

@@ -176,12 +176,12 @@ static void test_undefined(void **state)
 
 static void test_unhandled(void **state)
 {
-	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0xa2));		/* cpuid */
 	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0xc5, 0xf8, 0x28, 0xc0));	/* vmovaps */
 	assert_outcome(EMU_PROT32, EMU_UNHANDLED, BYTES(0xc5, 0xf8, 0x28, 0xc0));
-	assert_outcome(EMU_PROT32, EMU_UNHANDLED, BYTES(0x63, 0xc0));		/* arpl */
-	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0x10, 0x00));	/* movups */
-	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x50));
+	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0x58, 0x00));	/* addps */
+	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0xd8, 0x00));		/* fadd */
+	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0xae, 0x00));	/* fxsave */
+	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0xc7, 0xf0));	/* rdrand */
 	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0xf2, 0x0f, 0x38, 0xf0, 0xc0));	/* crc32 */
 }
 

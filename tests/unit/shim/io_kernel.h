@@ -38,7 +38,13 @@ extern int shim_rcu_depth;
 	(!__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_SEQ_CST,	\
 				      __ATOMIC_SEQ_CST))
 
+#define signal_pending(task)	false
+#define __xfer_to_guest_mode_work_pending() shim_work_pending
+
+extern bool shim_work_pending;
+
 #define X86_EFLAGS_TF		BIT(8)
+#define X86_EFLAGS_IF		BIT(9)
 #define X86_EFLAGS_VM		BIT(17)
 #define DR_TRAP_BITS		0xf
 #define DR_STEP			0x4000

@@ -16,6 +16,7 @@ static void set_flat(struct model *m, enum emu_mode mode)
 		};
 	m->seg[EMU_TR].type = 11;
 	m->seg[EMU_TR].s = 0;
+	m->seg[EMU_LDTR].unusable = 1;
 }
 
 struct model *model_new(enum emu_mode mode)
@@ -29,6 +30,8 @@ struct model *model_new(enum emu_mode mode)
 	m->e.mode = mode;
 	m->e.long_mode = mode == EMU_LONG;
 	m->e.rflags = 2;
+	m->sys[EMU_CR0] = mode == EMU_REAL ? 0x10 : 0x11;
+	m->fpu_control = 0x37f;
 	m->e.rip = 0x1000;
 	set_flat(m, mode);
 	return m;
@@ -104,21 +107,47 @@ void model_code(struct model *m, const void *bytes, size_t len)
 	model_put(m, at, bytes, len);
 }
 
+/* Takes over what has changed; the code segment says in which mode it goes on. */
+void model_commit(struct model *m, enum emu_result r)
+{
+	struct emu *e = &m->e;
+	bool pe = m->sys[EMU_CR0] & 1;
+	int i;
+
+	if (r != EMU_OK && r != EMU_PART && !(r == EMU_FAULT && e->out.what & EMU_COMMIT))
+		return;
+	for (i = 0; i < 16; i++)
+		if (e->out.changed & 1 << i)
+			m->regs[i] = e->out.regs[i];
+	for (i = 0; i < EMU_NR_SEGS; i++)
+		if (e->out.seg_changed & 1 << i)
+			m->seg[i] = e->out.seg[i];
+	e->rip = e->out.rip;
+	e->rflags = e->out.rflags;
+	m->nr_answers = 0;
+	if (!(e->out.seg_changed & (1 << EMU_CS | 1 << EMU_SS)) && !(e->out.what & EMU_MODE))
+		return;
+	if (!pe)
+		e->mode = EMU_REAL;
+	else if (e->rflags & 1 << 17)
+		e->mode = EMU_VM86;
+	else if (e->long_mode && m->seg[EMU_CS].l)
+		e->mode = EMU_LONG;
+	else
+		e->mode = m->seg[EMU_CS].db ? EMU_PROT32 : EMU_PROT16;
+	e->real32 = m->seg[EMU_CS].db;
+	e->cpl = pe ? e->mode == EMU_VM86 ? 3 : m->seg[EMU_SS].dpl : 0;
+}
+
 enum emu_result model_run(struct model *m)
 {
 	enum emu_result r;
-	int i;
 
 	m->nr_replayed = 0;
+	m->e.seg_valid = 0;
+	m->e.out.what = 0;
 	r = emu_run(&m->e);
-	if (r == EMU_OK || r == EMU_PART) {
-		for (i = 0; i < 16; i++)
-			if (m->e.out.changed & 1 << i)
-				m->regs[i] = m->e.out.regs[i];
-		m->e.rip = m->e.out.rip;
-		m->e.rflags = m->e.out.rflags;
-		m->nr_answers = 0;
-	}
+	model_commit(m, r);
 	return r;
 }
 
@@ -217,14 +246,15 @@ static enum emu_result device_read(struct model *m, struct piece *p, void *data)
 {
 	struct model_access *a = &m->answers[m->nr_replayed];
 
-	assert_true(p->len <= 8);
+	assert_true(p->len <= 32);
 	if (m->nr_replayed == m->nr_answers) {
 		m->wanted = (struct model_access){ .address = p->linear, .size = p->len };
 		return EMU_IO;
 	}
 	assert_int_equal(a->address, p->linear);
 	assert_int_equal(a->size, p->len);
-	memcpy(data, &a->value, p->len);
+	memset(data, 0, p->len);
+	memcpy(data, &a->value, p->len < 8 ? p->len : 8);
 	m->nr_replayed++;
 	return EMU_OK;
 }
@@ -255,17 +285,18 @@ static void device_write(struct model *m, struct piece *p, const void *data)
 {
 	struct model_access *a = &m->writes[m->nr_writes++ % MODEL_ACCESSES];
 
-	assert_true(p->len <= 8);
+	assert_true(p->len <= 32);
 	*a = (struct model_access){ .write = true, .address = p->linear, .size = p->len };
-	memcpy(&a->value, data, p->len);
+	memcpy(&a->value, data, p->len < 8 ? p->len : 8);
 	m->e.stop = m->stop_on_write;
 }
 
-enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len)
+enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsigned int len,
+			       unsigned int access)
 {
 	struct model *m = to_model(e);
 	struct piece piece[2];
-	int i, n = pieces(e, linear, len, EMU_WRITE, piece);
+	int i, n = pieces(e, linear, len, access, piece);
 
 	if (!n)
 		return EMU_FAULT;
@@ -280,21 +311,24 @@ enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsi
 	return EMU_OK;
 }
 
-enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, u64 old, u64 new, unsigned int len)
+enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, const void *old, const void *new,
+				 unsigned int len, unsigned int access)
 {
 	struct model *m = to_model(e);
 	struct piece piece[2];
-	u64 now = 0;
-	int n = pieces(e, linear, len, EMU_WRITE, piece);
+	u64 now[2] = { 0 };
+	int n = pieces(e, linear, len, access, piece);
 
 	if (!n)
 		return EMU_FAULT;
+	assert_true(len <= 16);
 	if (n > 1 || piece[0].page->flags & PAGE_DEVICE)
-		return emu_host_write(e, linear, &new, len);
-	memcpy(&now, &piece[0].page->data[linear & 4095], len);
-	if ((now ^ m->race) != old)
+		return emu_host_write(e, linear, new, len, access);
+	memcpy(now, &piece[0].page->data[linear & 4095], len);
+	now[0] ^= m->race;
+	if (memcmp(now, old, len))
 		return EMU_RETRY;
-	return emu_host_write(e, linear, &new, len);
+	return emu_host_write(e, linear, new, len, access);
 }
 
 enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
@@ -346,4 +380,133 @@ void emu_host_segment(struct emu *e, unsigned int seg, struct minivmm_segment *s
 u64 emu_host_segment_base(struct emu *e, unsigned int seg)
 {
 	return to_model(e)->seg[seg].base;
+}
+
+void emu_host_get_table(struct emu *e, bool idt, struct minivmm_dtable *table)
+{
+	*table = to_model(e)->table[idt];
+}
+
+void emu_host_set_table(struct emu *e, bool idt, const struct minivmm_dtable *table)
+{
+	to_model(e)->table[idt] = *table;
+}
+
+/* ---- registers that are the host's --------------------------------------------------------------- */
+
+u64 emu_host_get(struct emu *e, unsigned int reg)
+{
+	assert_true(reg <= EMU_TSC);
+	return to_model(e)->sys[reg];
+}
+
+/* Checks a little, so that a test can see what follows: no upper half of CR0, CR4 and DR7. */
+enum emu_result emu_host_set(struct emu *e, unsigned int reg, u64 value)
+{
+	struct model *m = to_model(e);
+
+	assert_true(reg < EMU_TSC);
+	if ((reg == EMU_CR0 || reg == EMU_CR4 || reg == EMU_DR7) && value >> 32)
+		return emu_gp(e);
+	m->sys[reg] = value;
+	m->set_mask |= 1ull << reg;
+	return EMU_OK;
+}
+
+static u64 *find_msr(struct model *m, u32 index)
+{
+	int i;
+
+	for (i = 0; i < 8; i++)
+		if (m->msr[i].index == index)
+			return &m->msr[i].value;
+	return NULL;
+}
+
+enum emu_result emu_host_rdmsr(struct emu *e, u32 index, u64 *data)
+{
+	u64 *value = find_msr(to_model(e), index);
+
+	if (!value)
+		return emu_gp(e);
+	*data = *value;
+	return EMU_OK;
+}
+
+enum emu_result emu_host_wrmsr(struct emu *e, u32 index, u64 data)
+{
+	u64 *value = find_msr(to_model(e), index);
+
+	if (!value)
+		return emu_gp(e);
+	*value = data;
+	return EMU_OK;
+}
+
+void emu_host_cpuid(struct emu *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+{
+	*ebx = *eax ^ 0x11111111;
+	*edx = *ecx ^ 0x22222222;
+	*eax = 0x33333333;
+	*ecx = 0x44444444;
+}
+
+void emu_host_invlpg(struct emu *e, u64 linear)
+{
+	to_model(e)->invlpg = linear;
+}
+
+/* As the test's CPU has them, so that both can be compared. */
+bool emu_host_has(struct emu *e, enum emu_feature feature)
+{
+	switch (feature) {
+	case EMU_HAS_BMI1:
+		return __builtin_cpu_supports("bmi");
+	case EMU_HAS_LZCNT:
+		return __builtin_cpu_supports("lzcnt");
+	case EMU_HAS_POPCNT:
+		return __builtin_cpu_supports("popcnt");
+	case EMU_HAS_CX16:
+		return true;
+	}
+	return false;
+}
+
+void emu_host_get_vector(struct emu *e, unsigned int reg, void *data, unsigned int len)
+{
+	struct model *m = to_model(e);
+
+	assert_true(len == 8 ? reg < 8 : reg < 16 && (len == 16 || len == 32));
+	memcpy(data, len == 8 ? m->mmx[reg] : m->vector[reg], len);
+}
+
+void emu_host_set_vector(struct emu *e, unsigned int reg, const void *data, unsigned int len)
+{
+	struct model *m = to_model(e);
+
+	assert_true(len == 8 ? reg < 8 : reg < 16 && (len == 16 || len == 32));
+	memcpy(len == 8 ? m->mmx[reg] : m->vector[reg], data, len);
+}
+
+u16 emu_host_fpu(struct emu *e, enum emu_fpu what, u16 value)
+{
+	struct model *m = to_model(e);
+
+	switch (what) {
+	case EMU_FNINIT:
+		m->fpu_control = 0x37f;
+		m->fpu_status = 0;
+		break;
+	case EMU_FNCLEX:
+		m->fpu_status &= 0x7f00;
+		break;
+	case EMU_FNSTSW:
+		return m->fpu_status;
+	case EMU_FNSTCW:
+		return m->fpu_control;
+	case EMU_FLDCW:
+		m->fpu_control = value;
+		break;
+	}
+	return value;
 }

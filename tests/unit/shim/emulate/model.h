@@ -40,6 +40,13 @@ struct model {
 	struct emu e;			/* e.rip, e.rflags, e.mode, e.cpl: set them directly */
 	u64 regs[16];
 	struct minivmm_segment seg[EMU_NR_SEGS];
+	struct minivmm_dtable table[2];	/* GDT, IDT */
+	u64 sys[EMU_TSC + 1];		/* by EMU_CR0 and so on */
+	u64 set_mask;			/* which of sys were set */
+	struct { u32 index; u64 value; } msr[8];	/* those that there are */
+	u64 invlpg;
+	u8 vector[16][32], mmx[8][8];
+	u16 fpu_control, fpu_status;
 	u8 port_data[4096];
 
 	int nr_pages;
@@ -73,6 +80,7 @@ void model_code(struct model *m, const void *bytes, size_t len);	/* at RIP; maps
 
 /* One emu_run(). Takes the results over where the caller of the real one would. */
 enum emu_result model_run(struct model *m);
+void model_commit(struct model *m, enum emu_result r);	/* the second half of it */
 /* Runs until it is done, a device's reads answered by answer(address). */
 enum emu_result model_run_io(struct model *m, u64 (*answer)(u64 address));
 
