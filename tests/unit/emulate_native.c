@@ -108,6 +108,14 @@ enum {
 	ONLY_CF = 8,	/* ... all but CF */
 	BIT_STRING = 16,/* its register operand is a bit offset */
 	NO_16 = 32,	/* undefined with 16-bit operands */
+	SHIFT = 64,	/* flags depend on the count */
+	CF_OF = 128,	/* leaves all undefined but these two */
+	NO_FLAGS = 256,	/* ... all */
+	ONLY_ZF = 512,
+	DIVIDES = 1024,	/* may raise #DE */
+	STACK = 2048,	/* uses it */
+	ALIGN16 = 4096,
+	CF_ZF = 8192,
 };
 
 struct form {
@@ -116,7 +124,7 @@ struct form {
 	u8 opcode;
 	s8 reg;			/* ModRM.reg, -1: any; -2: no ModRM */
 	s8 imm;			/* bytes; -1: by operand size up to 4; -2: up to 8 */
-	u8 flags;
+	u16 flags;
 };
 
 #define ALU_FORMS(name, base, n, f)					\
@@ -133,6 +141,14 @@ struct form {
 #define BIT_FORMS(name, op, n, f)					\
 	{ name " Ev,Gv", { 0x0f }, op, -1, 0, BIT_STRING | ONLY_CF | (f) },	\
 	{ name " Ev,Ib", { 0x0f }, 0xba, n, 1, ONLY_CF | (f) }
+
+#define SHIFT_FORMS(name, n)						\
+	{ name " Eb,Ib", {}, 0xc0, n, 1, SHIFT },			\
+	{ name " Ev,Ib", {}, 0xc1, n, 1, SHIFT },			\
+	{ name " Eb,1", {}, 0xd0, n, 0, SHIFT },			\
+	{ name " Ev,1", {}, 0xd1, n, 0, SHIFT },			\
+	{ name " Eb,CL", {}, 0xd2, n, 0, SHIFT },			\
+	{ name " Ev,CL", {}, 0xd3, n, 0, SHIFT }
 
 static const struct form forms[] = {
 	ALU_FORMS("add", 0x00, 0, LOCKABLE),
@@ -185,6 +201,45 @@ static const struct form forms[] = {
 	{ "cmpxchg Eb,Gb", { 0x0f }, 0xb0, -1, 0, LOCKABLE },
 	{ "cmpxchg Ev,Gv", { 0x0f }, 0xb1, -1, 0, LOCKABLE },
 	{ "bswap", { 0x0f }, 0xcb, -2, 0, NO_16 },
+	SHIFT_FORMS("rol", 0), SHIFT_FORMS("ror", 1), SHIFT_FORMS("rcl", 2), SHIFT_FORMS("rcr", 3),
+	SHIFT_FORMS("shl", 4), SHIFT_FORMS("shr", 5), SHIFT_FORMS("sal", 6), SHIFT_FORMS("sar", 7),
+	{ "shld Ev,Gv,Ib", { 0x0f }, 0xa4, -1, 1, SHIFT | NO_16 },
+	{ "shld Ev,Gv,CL", { 0x0f }, 0xa5, -1, 0, SHIFT | NO_16 },
+	{ "shrd Ev,Gv,Ib", { 0x0f }, 0xac, -1, 1, SHIFT | NO_16 },
+	{ "shrd Ev,Gv,CL", { 0x0f }, 0xad, -1, 0, SHIFT | NO_16 },
+	{ "mul Eb", {}, 0xf6, 4, 0, CF_OF },
+	{ "mul Ev", {}, 0xf7, 4, 0, CF_OF },
+	{ "imul Eb", {}, 0xf6, 5, 0, CF_OF },
+	{ "imul Ev", {}, 0xf7, 5, 0, CF_OF },
+	{ "imul Gv,Ev", { 0x0f }, 0xaf, -1, 0, CF_OF },
+	{ "imul Gv,Ev,Iz", {}, 0x69, -1, -1, CF_OF },
+	{ "imul Gv,Ev,Ib", {}, 0x6b, -1, 1, CF_OF },
+	{ "div Eb", {}, 0xf6, 6, 0, NO_FLAGS | DIVIDES },
+	{ "div Ev", {}, 0xf7, 6, 0, NO_FLAGS | DIVIDES },
+	{ "idiv Eb", {}, 0xf6, 7, 0, NO_FLAGS | DIVIDES },
+	{ "idiv Ev", {}, 0xf7, 7, 0, NO_FLAGS | DIVIDES },
+	{ "bsf", { 0x0f }, 0xbc, -1, 0, ONLY_ZF },
+	{ "bsr", { 0x0f }, 0xbd, -1, 0, ONLY_ZF },
+	{ "popcnt", { 0xf3, 0x0f }, 0xb8, -1, 0, 0 },
+	{ "tzcnt", { 0xf3, 0x0f }, 0xbc, -1, 0, CF_ZF },
+	{ "lzcnt", { 0xf3, 0x0f }, 0xbd, -1, 0, CF_ZF },
+	{ "cbw", {}, 0x98, -2, 0, 0 },
+	{ "cwd", {}, 0x99, -2, 0, 0 },
+	{ "lahf", {}, 0x9f, -2, 0, 0 },
+	{ "sahf", {}, 0x9e, -2, 0, 0 },
+	{ "cmc", {}, 0xf5, -2, 0, 0 },
+	{ "clc", {}, 0xf8, -2, 0, 0 },
+	{ "stc", {}, 0xf9, -2, 0, 0 },
+	{ "cmpxchg8b", { 0x0f }, 0xc7, 1, 0, NEED_MEM | LOCKABLE | ALIGN16 },
+	{ "push r", {}, 0x53, -2, 0, STACK },
+	{ "pop r", {}, 0x5b, -2, 0, STACK },
+	{ "push rsp", {}, 0x54, -2, 0, STACK },
+	{ "pop rsp", {}, 0x5c, -2, 0, STACK },
+	{ "push Iz", {}, 0x68, -2, -1, STACK },
+	{ "push Ib", {}, 0x6a, -2, 1, STACK },
+	{ "push Ev", {}, 0xff, 6, 0, STACK },
+	{ "pop Ev", {}, 0x8f, 0, 0, STACK },
+	{ "pushf", {}, 0x9c, -2, 0, STACK },
 	BIT_FORMS("bt", 0xa3, 4, 0),
 	BIT_FORMS("bts", 0xab, 5, LOCKABLE),
 	BIT_FORMS("btr", 0xb3, 6, LOCKABLE),
@@ -271,6 +326,7 @@ static void encode(struct encoding *c, const struct form *f)
 {
 	unsigned int rex = chance(60) ? 0x40 | (rnd() & 15) : 0;
 	bool opsize = chance(25) && !(f->flags & NO_16);
+	bool prefixed = f->map[0] == 0xf3;
 	int n;
 
 	*c = (struct encoding){ .base = -1, .index = -1, .reg = -1,
@@ -279,9 +335,11 @@ static void encode(struct encoding *c, const struct form *f)
 		put(c, 0x67, 1);
 	if (opsize)
 		put(c, 0x66, 1);
+	if (prefixed)
+		put(c, 0xf3, 1);
 	if (rex)
 		put(c, rex, 1);
-	for (n = 0; n < 2 && f->map[n]; n++)
+	for (n = prefixed; n < 2 && f->map[n]; n++)
 		put(c, f->map[n], 1);
 	put(c, f->opcode, 1);
 	if (f->reg != -2)
@@ -338,12 +396,19 @@ static void choose(struct encoding *c, const struct form *f)
 {
 	for (;;) {
 		random_state();
+		if (f->flags & STACK)
+			guest->regs[EMU_RSP] = (u64)(uintptr_t)native->buffer + 1024 + rnd() % 1024;
 		encode(c, f);
+		if (f->flags & STACK && c->memory && (c->base == EMU_RSP || c->index == EMU_RSP))
+			continue;
 		if (chance(5))
 			put_prefix(c, 0x3e);	/* which does nothing */
 		if (c->memory && f->flags & LOCKABLE && chance(25))
 			put_prefix(c, 0xf0);
 		if (c->len > EMU_INSN_MAX)
+			continue;
+		if (f->flags & STACK && !c->memory && f->reg >= 0 &&
+		    (c->bytes[c->len - 1] & 7) == EMU_RSP)
 			continue;
 		if (!c->memory) {
 			set_code(c);
@@ -354,9 +419,66 @@ static void choose(struct encoding *c, const struct form *f)
 				continue;
 			guest->regs[c->reg] = (s64)(rnd() % 4096) - 2048;
 		}
-		if (aim(c))
+		if (aim(c) && (!(f->flags & ALIGN16) || !(guest->e.insn.ea & 15)))
 			return;
 	}
+}
+
+/* By the definition of division: quotient too large for the register, or no divisor. */
+static bool division_fails(const struct form *f)
+{
+	unsigned int size = guest->e.insn.op_size, bits = 8 * size;
+	const struct insn *insn = &guest->e.insn;
+	unsigned int rm = (insn->modrm & 7) | (insn->rex & 1) << 3;
+	unsigned __int128 n;
+	__int128 signed_n, q;
+	s64 signed_by;
+	u64 by, high;
+
+	if (insn->mem)
+		by = model_get(guest, insn->ea, size);
+	else if (size == 1 && !insn->rex && rm >= 4)
+		by = guest->regs[rm - 4] >> 8 & 0xff;
+	else
+		by = emu_mask(guest->regs[rm], size);
+	high = size == 1 ? guest->regs[EMU_RAX] >> 8 & 0xff : emu_mask(guest->regs[EMU_RDX], size);
+	n = (unsigned __int128)high << bits | emu_mask(guest->regs[EMU_RAX], size);
+	if (!by)
+		return true;
+	if (f->reg == 6)
+		return n / by >> bits;
+	signed_n = (__int128)(n << (128 - 2 * bits)) >> (128 - 2 * bits);
+	signed_by = (s64)(by << (64 - bits)) >> (64 - bits);
+	if (signed_by == -1 && signed_n == -signed_n)	/* 0, or the least there is */
+		return signed_n;
+	q = signed_n / signed_by;
+	return q != (s64)((u64)q << (64 - bits)) >> (64 - bits);
+}
+
+/* Which flags the instruction defines. */
+static u64 defined_flags(const struct form *f)
+{
+	const struct insn *insn = &guest->e.insn;
+	unsigned int size = insn->op_size, n;
+
+	if (f->flags & NO_FLAGS)
+		return 0;
+	if (f->flags & (ONLY_CF | CF_ZF))
+		return 0x41;
+	if (f->flags & ONLY_ZF)
+		return 0x40;
+	if (f->flags & CF_OF)
+		return 0x801;
+	if (f->flags & SHIFT) {
+		n = insn->imm_kind ? (u8)insn->imm : insn->src == K_1 ? 1 : guest->regs[EMU_RCX];
+		n &= size == 8 ? 63 : 31;
+		if (!n)
+			return FLAGS;
+		if (f->reg >= 0 && f->reg < 4)	/* rotates leave the others alone */
+			return n == 1 ? FLAGS : FLAGS & ~0x800;
+		return FLAGS & ~(0x10 | (n == 1 ? 0 : 0x800) | (n >= 8 * size ? 1 : 0));
+	}
+	return f->flags & NO_AF ? FLAGS & ~0x10 : FLAGS;
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -401,13 +523,18 @@ static void test_forms(void **state)
 
 	for (i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
 		const struct form *f = &forms[i];
-		u64 flags = f->flags & ONLY_CF ? 0x41 : f->flags & NO_AF ? FLAGS & ~0x10 : FLAGS;
 
 		if (f->map[1] == 0x38 && !__builtin_cpu_supports("movbe"))
 			continue;
 		for (n = 0; n < ROUNDS; n++) {
 			choose(&c, f);
-			compare(f->name, &c, flags);
+			assert_int_equal(emu_decode(&guest->e), EMU_OK);
+			if (f->flags & DIVIDES && division_fails(f)) {
+				assert_int_equal(model_run(guest), EMU_FAULT);
+				assert_int_equal(guest->e.fault.vector, X86_DE);
+				continue;
+			}
+			compare(f->name, &c, defined_flags(f));
 		}
 	}
 }
