@@ -3,6 +3,7 @@
 #ifndef MINIVMM_COMPAT_H
 #define MINIVMM_COMPAT_H
 
+#include <linux/shrinker.h>
 #include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
@@ -41,6 +42,11 @@ static inline void compat_note_guest_ran(void)
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);
 #endif
+}
+
+static inline int compat_register_shrinker(struct shrinker *shrinker, const char *name)
+{
+	return register_shrinker(shrinker, "%s", name);
 }
 
 int compat_init(void);		/* module load */

@@ -91,7 +91,7 @@ int set_cr0(struct vcpu *vcpu, u64 cr0)
 	}
 	hw_set_cr0(vcpu, cr0);
 	if ((cr0 ^ old) & CR0_PAGING)
-		hw_flush_guest_tlb(vcpu);
+		mmu_flush_guest(vcpu);
 	return 0;
 }
 
@@ -99,16 +99,19 @@ int set_cr0(struct vcpu *vcpu, u64 cr0)
 
 int set_cr3(struct vcpu *vcpu, u64 cr3)
 {
+	bool keep = false;
+
 	if (is_long_mode(vcpu)) {
-		if (vcpu_cr4(vcpu) & X86_CR4_PCIDE)
+		if (vcpu_cr4(vcpu) & X86_CR4_PCIDE) {
+			keep = cr3 >> 63;
 			cr3 &= ~BIT_ULL(63);
+		}
 		if (cr3 & ~GENMASK_ULL(vcpu->maxphyaddr - 1, 0))
 			return 1;
 	} else if (uses_pdptrs(vcpu_cr0(vcpu), vcpu_cr4(vcpu), vcpu->efer) && load_pdptrs(vcpu, cr3)) {
 		return 1;
 	}
-	hw_set_cr3(vcpu, cr3);
-	hw_flush_guest_tlb(vcpu);
+	mmu_set_cr3(vcpu, cr3, keep);
 	return 0;
 }
 
@@ -127,7 +130,7 @@ int set_cr4(struct vcpu *vcpu, u64 cr4)
 		return 1;
 	hw_set_cr4(vcpu, cr4);
 	if ((cr4 ^ old) & CR4_PAGING)
-		hw_flush_guest_tlb(vcpu);
+		mmu_flush_guest(vcpu);
 	return 0;
 }
 

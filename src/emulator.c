@@ -490,6 +490,7 @@ enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, const void *old, con
 	if (ret < 0)
 		return host_error(em, ret);
 	mark_page_dirty(slot, gpa_to_gfn(gpa));
+	mmu_guest_wrote(em->vcpu->vm, gpa, len);
 	return ret ? EMU_RETRY : EMU_OK;
 }
 
@@ -729,6 +730,9 @@ static noinline int emulator_give_up(struct emulator *em)
 	struct vcpu *vcpu = em->vcpu;
 	u64 data[3] = { MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES };
 
+	/* a write to a page table, which need not be emulated */
+	if (mmu_unprotect(vcpu))
+		return 1;
 	inject_exception(vcpu, X86_TRAP_UD);
 	if (em->emu.cpl)
 		return 1;

@@ -84,8 +84,10 @@ static int copy_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len
 		/* access_ok() was asked for the whole slot when it was made */
 		if (write ? __copy_to_user(p, data, n) : __copy_from_user(data, p, n))
 			return -EFAULT;
-		if (write)
+		if (write) {
 			mark_page_dirty(slot, gpa_to_gfn(gpa));
+			mmu_guest_wrote(vcpu->vm, gpa, n);
+		}
 		gpa += n;
 		data += n;
 		len -= n;
@@ -196,7 +198,10 @@ static void update_logging(struct vm *vm, const struct memslots *slots)
 static void publish(struct vm *vm, struct memslots *new, bool wait)
 {
 	struct memslots *old = current_slots(vm);
+	int i;
 
+	for (vm->slot_pages = 0, i = 0; i < new->count; i++)
+		vm->slot_pages += new->slot[i].npages;
 	new->generation = old->generation + 1;
 	new->retired = old;
 	rcu_assign_pointer(vm->slots, new);
@@ -274,7 +279,7 @@ static int replace_slot(struct vm *vm, int index, const struct memslot *with)
 		return -ENOMEM;
 	/* what was written at the old place is in the log that moves along */
 	if (with && gone.dirty_bitmap) {
-		mmu_zap_range(vm, gone.base_gfn, gone.base_gfn + gone.npages);
+		mmu_zap_slot(vm, &gone, false);
 		sync_dirty_log(vm);
 	}
 	/* the host's changes must find what maps it until nothing does */
@@ -282,12 +287,13 @@ static int replace_slot(struct vm *vm, int index, const struct memslot *with)
 	vm->leaving = &gone;
 	spin_unlock(&vm->mmu_lock);
 	publish(vm, new, true);
-	mmu_zap_range(vm, gone.base_gfn, gone.base_gfn + gone.npages);
+	mmu_zap_slot(vm, &gone, true);
 	spin_lock(&vm->mmu_lock);
 	vm->leaving = NULL;
 	spin_unlock(&vm->mmu_lock);
 	if (!with || with->dirty_bitmap != gone.dirty_bitmap)
 		kvfree(gone.dirty_bitmap);
+	mmu_slot_destroy(&gone);
 	return 0;
 }
 
@@ -297,13 +303,18 @@ static int create_slot(struct vm *vm, struct memslot *slot)
 
 	if ((slot->flags & MINIVMM_MEM_LOG_DIRTY_PAGES) && alloc_dirty_bitmap(vm, slot))
 		return -ENOMEM;
+	if (mmu_slot_create(vm, slot))
+		goto free;
 	new = copy_slots(current_slots(vm), -1, slot);
-	if (!new) {
-		kvfree(slot->dirty_bitmap);
-		return -ENOMEM;
-	}
+	if (!new)
+		goto free;
 	publish(vm, new, false);
 	return 0;
+
+free:
+	mmu_slot_destroy(slot);
+	kvfree(slot->dirty_bitmap);
+	return -ENOMEM;
 }
 
 static int set_slot_flags(struct vm *vm, int index, u32 flags)
@@ -324,15 +335,16 @@ static int set_slot_flags(struct vm *vm, int index, u32 flags)
 	publish(vm, new, true);
 	kvfree(old_bitmap);
 	if (!slot.dirty_bitmap)		/* its large pages may come back */
-		mmu_zap_range(vm, slot.base_gfn, slot.base_gfn + slot.npages);
+		mmu_zap_slot(vm, &slot, false);
 	else if (!(vm->manual_dirty_log & MINIVMM_DIRTY_LOG_INITIALLY_SET))
-		mmu_write_protect(vm, slot.base_gfn, slot.base_gfn + slot.npages);
+		mmu_write_protect(vm, &slot, slot.base_gfn, slot.base_gfn + slot.npages);
 	return 0;
 }
 
 static int change_slot(struct vm *vm, int index, struct memslot *want)
 {
 	const struct memslot *old = &current_slots(vm)->slot[index];
+	int r;
 
 	if (want->hva != old->hva || want->npages != old->npages ||
 	    ((want->flags ^ old->flags) & MINIVMM_MEM_READONLY))
@@ -347,7 +359,13 @@ static int change_slot(struct vm *vm, int index, struct memslot *want)
 		want->dirty_bitmap = NULL;
 	else if (!want->dirty_bitmap && alloc_dirty_bitmap(vm, want))
 		return -ENOMEM;
-	return replace_slot(vm, index, want);
+	r = mmu_slot_create(vm, want) ?: replace_slot(vm, index, want);
+	if (r) {
+		mmu_slot_destroy(want);
+		if (want->dirty_bitmap != old->dirty_bitmap)
+			kvfree(want->dirty_bitmap);
+	}
+	return r;
 }
 
 static int check_region(const struct minivmm_userspace_memory_region *mem)
@@ -428,7 +446,7 @@ static void log_again(struct vm *vm, const struct memslot *slot, gfn_t first,
 			end = next + 1;
 			next = find_next_bit(bits, npages, end);
 		} while (next < npages && next - end < LOG_GAP);
-		mmu_write_protect(vm, slot->base_gfn + first + start, slot->base_gfn + first + end);
+		mmu_write_protect(vm, slot, slot->base_gfn + first + start, slot->base_gfn + first + end);
 	}
 }
 
@@ -573,8 +591,10 @@ void memslots_destroy(struct vm *vm)
 
 	if (!slots)
 		return;
-	for (i = 0; i < slots->count; i++)
+	for (i = 0; i < slots->count; i++) {
+		mmu_slot_destroy(&slots->slot[i]);
 		kvfree(slots->slot[i].dirty_bitmap);
+	}
 	free_retired(slots);
 	kvfree(slots);
 }

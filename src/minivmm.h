@@ -49,6 +49,7 @@ typedef u64 hpa_t;	/* host physical */
 typedef u64 pfn_t_;	/* host page frame */
 
 #define INVALID_GPA	(~(gpa_t)0)
+#define INVALID_GFN	(~(gfn_t)0)
 #define INVALID_HPA	(~(hpa_t)0)
 
 static inline gfn_t gpa_to_gfn(gpa_t gpa) { return gpa >> PAGE_SHIFT; }
@@ -60,6 +61,8 @@ static inline gpa_t gfn_to_gpa(gfn_t gfn) { return gfn << PAGE_SHIFT; }
 #define MAX_VCPU_ID	64			/* ids are APIC ids: 0 .. 63 */
 #define MAX_MEMSLOTS	512
 #define MAX_SLOT_PAGES	((1UL << 31) - 1)	/* as KVM's */
+#define SHADOW_REGIONS_2M	4096		/* that have a count of their own: 8G */
+#define SHADOW_REGIONS_1G	64
 #define MAX_CPUID	256
 #define MAX_MSRS	256			/* of one GET_MSRS or SET_MSRS, as KVM's */
 
@@ -86,6 +89,7 @@ struct memslot {
 	u32 flags;			/* MINIVMM_MEM_* */
 	u16 id;
 	unsigned long *dirty_bitmap;	/* while MEM_LOG_DIRTY_PAGES is set */
+	struct slot_rmaps *rmaps;	/* of a shadow VM: mmu/ */
 };
 
 /* The slots of a VM, by gfn. Replaced whole, never changed in place; read under vm->srcu. */
@@ -112,8 +116,7 @@ enum mmu_mode { MMU_EPT, MMU_SHADOW };
 
 struct vm_stats {
 	u64 remote_tlb_flushes;
-	u64 pages_4k, pages_2m, pages_1g;
-	u64 table_pages;
+	u64 table_pages, tables_reclaimed;
 };
 
 /* A device in the kernel on one of a VM's buses. Handlers run under vm->srcu, in vcpu context. */
@@ -136,6 +139,7 @@ struct vm {
 
 	/* memory */
 	struct mutex slots_lock;	/* changes of slots and buses; outside of mmu_lock */
+	unsigned long slot_pages;	/* in all slots */
 	struct srcu_struct srcu;	/* readers of slots and buses */
 	struct memslots __rcu *slots;
 	u32 manual_dirty_log;		/* MINIVMM_DIRTY_LOG_*: how the log is read */
@@ -145,7 +149,20 @@ struct vm {
 
 	/* MMU */
 	spinlock_t mmu_lock;		/* page tables; taken inside the host's page-table locks */
-	struct mmu_page *root;		/* EPT: the one root, made with the first vCPU */
+	struct mmu_page *root;		/* EPT */
+	struct mmu_page *flat;		/* for unpaged guests where EPT can't run them */
+	struct {			/* shadow paging; under mmu_lock, if nothing else is said */
+		struct hlist_head *hash;	/* tables, by gfn */
+		u32 *tables_2m, *tables_1g;	/* guest tables that are shadowed, by region */
+		struct list_head pages;	/* tables by use: the first to be reclaimed is the last */
+		struct list_head unsync;	/* leaf tables that the guest may write */
+		unsigned long nr;	/* tables, and their bound if it was set; else 0 */
+		unsigned long limit;
+		unsigned long seq;	/* goes up when what a walk has read may have changed */
+		u64 nx;			/* the NX bit, where the CPU has it */
+		bool stale_tlbs;	/* vCPUs may have cached what no entry maps any more */
+		struct list_head link;	/* of all shadow VMs; under the shrinker's mutex */
+	} shadow;
 	struct mm_watch *watch;		/* this mm's notifier */
 	const struct memslot *leaving;	/* out of the array, still mapped; under mmu_lock */
 	struct list_head watch_link;
@@ -233,6 +250,7 @@ struct vcpu {
 	u64 r[NR_REGS];
 	unsigned long reg_avail, reg_dirty;
 	u64 rflags, cr0, cr3, cr4;
+	u64 pdptr[4];			/* of PAE paging, while the vCPU doesn't run on EPT */
 	u64 cr2, cr8, efer, xcr0, xss;	/* cr8: without a local APIC in the kernel */
 	u64 dr[4], dr6, dr7;
 	u64 apic_base;
@@ -266,8 +284,7 @@ struct vcpu {
 
 	/* MMU */
 	struct slot_cache slot_cache;
-	struct mmu_cache *mmu_cache;	/* preallocated table pages */
-	hpa_t root_hpa;
+	struct vcpu_mmu *mmu;
 
 	/* the virtual CPU's model */
 	struct cpuid_table *cpuid;	/* NULL: none set */
@@ -321,6 +338,7 @@ bool hw_has_pml(void);
 bool hw_no_exec_large_pages(void);
 /* Largest page level that EPT maps: 1 = 4K, 2 = 2M, 3 = 1G. */
 int hw_max_ept_level(void);
+int hw_max_shadow_level(void);
 
 struct vcpu *hw_vcpu_alloc(struct vm *vm);	/* may sleep; ERR_PTR */
 void hw_vcpu_free(struct vcpu *vcpu);		/* may sleep */
@@ -354,7 +372,8 @@ void hw_set_cr4(struct vcpu *vcpu, u64 cr4);
 void hw_set_efer(struct vcpu *vcpu, u64 efer);
 void hw_set_dr7(struct vcpu *vcpu, u64 dr7);
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags);
-void hw_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4]);	/* no-op without EPT */
+void hw_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4]);
+u64 hw_get_pdptr(struct vcpu *vcpu, int i);
 int hw_get_msr(struct vcpu *vcpu, u32 index, u64 *data);	/* -ENOENT: not one of its own */
 int hw_set_msr(struct vcpu *vcpu, u32 index, u64 data);
 void hw_set_pat(struct vcpu *vcpu, u64 pat);
@@ -372,7 +391,10 @@ bool hw_nmi_masked(struct vcpu *vcpu);
 void hw_set_nmi_masked(struct vcpu *vcpu, bool masked);
 void hw_flush_tlb(struct vcpu *vcpu);		/* on this CPU, all of this vCPU's translations */
 void hw_flush_guest_tlb(struct vcpu *vcpu);	/* those that its own tables make */
-void hw_set_root(struct vcpu *vcpu, hpa_t root);
+void hw_flush_address(struct vcpu *vcpu, gva_t gva);	/* at least those of one address */
+/* What the vCPU runs on: EPT, or tables in the place of the guest's own. */
+enum hw_root { HW_ROOT_EPT, HW_ROOT_GUEST };
+void hw_set_root(struct vcpu *vcpu, enum hw_root kind, hpa_t root);
 void hw_update_dirty_log(struct vcpu *vcpu);	/* as vm->logging says; vcpu */
 void hw_skip_instruction(struct vcpu *vcpu);	/* after an exit that gives the length */
 const char *hw_exit_name(unsigned int reason);	/* NULL: not a reason */
@@ -528,6 +550,11 @@ static inline struct memslot *vcpu_gfn_to_slot(struct vcpu *vcpu, gfn_t gfn)
 	return vcpu_find_slot(vcpu, slots, gfn);
 }
 
+static inline u64 vcpu_slots_generation(struct vcpu *vcpu)
+{
+	return srcu_dereference(vcpu->vm->slots, &vcpu->vm->srcu)->generation;
+}
+
 /* Guest memory by physical address; 0, or -EFAULT where there is none. Under vm->srcu; may sleep. */
 int read_guest(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len);
 int write_guest(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len);
@@ -545,6 +572,7 @@ struct guest_fault {
 #define ACCESS_WRITE	X86_PF_WRITE	/* the bits of a #PF error code */
 #define ACCESS_USER	X86_PF_USER
 #define ACCESS_FETCH	X86_PF_INSTR
+#define ACCESS_IMPLICIT	BIT(31)		/* a supervisor's whatever CPL is: to a descriptor, a TSS */
 
 int mmu_init(void);		/* module */
 void mmu_exit(void);
@@ -554,17 +582,31 @@ int mmu_vm_create(struct vm *vm);
 void mmu_vm_destroy(struct vm *vm);
 int mmu_vcpu_create(struct vcpu *vcpu);
 void mmu_vcpu_destroy(struct vcpu *vcpu);
+int mmu_slot_create(struct vm *vm, struct memslot *slot);	/* what mmu/ keeps of it. May sleep. */
+void mmu_slot_destroy(struct memslot *slot);
+unsigned long mmu_table_limit(struct vm *vm);	/* shadow: how many tables it may have */
+void mmu_set_table_limit(struct vm *vm, unsigned long limit);	/* may sleep */
 int mmu_load(struct vcpu *vcpu);	/* a root for the guest's paging mode. May sleep. */
+/* What the guest's control registers ask of its translations; the registers are set already. vcpu. */
+void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep);
+void mmu_flush_guest(struct vcpu *vcpu);
+void mmu_invlpg(struct vcpu *vcpu, gva_t gva);
 /*
  * A guest access to gpa that the tables don't allow. 1 = mapped, resume; 0 or negative as usual;
  * MMU_EMULATE = there is no memory (MMIO), or it may not be written.
  */
 #define MMU_EMULATE	2
 int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
-/* No entry maps [start, end) any more when it returns, and no vCPU has one cached. May sleep. */
-void mmu_zap_range(struct vm *vm, gfn_t start, gfn_t end);
+/* The same for #PF on tables that aren't the guest's own; *gpa: where it wanted to. */
+int mmu_page_fault(struct vcpu *vcpu, gva_t gva, u32 error_code, gpa_t *gpa);
+/* After MMU_EMULATE, for what can't be emulated: true = it was a page table, and may be written now. */
+bool mmu_unprotect(struct vcpu *vcpu);
+/* Guest memory was written by us: under vm->srcu. */
+void mmu_guest_wrote(struct vm *vm, gpa_t gpa, unsigned int len);
+/* Nothing maps the slot any more when it returns, and no vCPU has it cached. gone: for good. May sleep. */
+void mmu_zap_slot(struct vm *vm, const struct memslot *slot, bool gone);
 /* The next write to each page is noticed: by a fault, or with vm->pml by the CPU's log. May sleep. */
-void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end);
+void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end);
 /*
  * The guest's own page tables: gva -> gpa for an access, setting its A and D bits as the CPU would.
  * 0, or 1 with *fault filled in, or -EAGAIN if a table lies outside memory. vcpu; may sleep.

@@ -91,13 +91,18 @@ static bool mtrr_value_ok(struct vcpu *vcpu, u32 index, u64 data)
 
 static int set_efer(struct vcpu *vcpu, u64 data, bool by_client)
 {
+	u64 old;
+
 	if (data & vcpu->efer_reserved)
 		return 1;
 	if (!by_client && is_paging(vcpu) && ((vcpu->efer ^ data) & EFER_LME))
 		return 1;
 	/* LMA is the CPU's own: it follows CR0.PG */
 	data = (data & ~(u64)EFER_LMA) | (vcpu->efer & EFER_LMA);
+	old = vcpu->efer;
 	hw_set_efer(vcpu, data);
+	if ((old ^ data) & EFER_NX)
+		mmu_flush_guest(vcpu);
 	return 0;
 }
 

@@ -52,9 +52,7 @@ static const struct counter vcpu_counters[] = {
 
 static const struct counter vm_counters[] = {
 	COUNTER(struct vm_stats, remote_tlb_flushes, "remote_tlb_flush"),
-	GAUGE(struct vm_stats, pages_4k, "pages_4k"),
-	GAUGE(struct vm_stats, pages_2m, "pages_2m"),
-	GAUGE(struct vm_stats, pages_1g, "pages_1g"),
+	COUNTER(struct vm_stats, tables_reclaimed, "mmu_recycled"),
 	GAUGE(struct vm_stats, table_pages, "table_pages"),
 };
 

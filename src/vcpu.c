@@ -198,6 +198,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	hw_set_cr3(vcpu, 0);
 	if (vcpu->lapic)
 		lapic_reset(vcpu, init);
+	mmu_flush_guest(vcpu);
 	vcpu_request(vcpu, REQ_TLB_FLUSH);
 	vcpu_request(vcpu, REQ_EVENT);
 }
@@ -673,7 +674,6 @@ static struct vcpu *vcpu_new(struct vm *vm, int id)
 		return vcpu;
 	vcpu->id = id;
 	vcpu->cpu = -1;
-	vcpu->root_hpa = INVALID_HPA;
 	vcpu_request(vcpu, REQ_MMU_RELOAD);
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);

@@ -152,7 +152,7 @@ static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
 	irq = find_first_bit((const unsigned long *)s->interrupt_bitmap, MINIVMM_NR_INTERRUPTS);
 	if (irq < MINIVMM_NR_INTERRUPTS)
 		restore_interrupt(vcpu, irq);
-	hw_flush_guest_tlb(vcpu);
+	mmu_flush_guest(vcpu);
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
 }

@@ -18,7 +18,7 @@ MODULE_PARM_DESC(mmu, "how VMs of type 0 virtualise memory: auto, ept or shadow"
 /* The VM types that this CPU can do, or-ed. */
 unsigned long vm_types_supported(void)
 {
-	return hw_has_ept() ? MINIVMM_VM_MMU_EPT : 0;
+	return MINIVMM_VM_MMU_SHADOW | (hw_has_ept() ? MINIVMM_VM_MMU_EPT : 0);
 }
 
 unsigned long vm_type(struct vm *vm)
@@ -37,7 +37,8 @@ int vm_check_parameters(void)
 static int choose_mmu(unsigned long type, enum mmu_mode *mode)
 {
 	if (!type)
-		type = sysfs_streq(mmu, "shadow") ? MINIVMM_VM_MMU_SHADOW : MINIVMM_VM_MMU_EPT;
+		type = sysfs_streq(mmu, "shadow") || (sysfs_streq(mmu, "auto") && !hw_has_ept()) ?
+		       MINIVMM_VM_MMU_SHADOW : MINIVMM_VM_MMU_EPT;
 	if (type != MINIVMM_VM_MMU_EPT && type != MINIVMM_VM_MMU_SHADOW)
 		return -EINVAL;
 	if (!(type & vm_types_supported()))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tables that map guest physical addresses, one root for the whole VM: EPT.
+ * Tables that map guest physical addresses, one root for the whole VM and each format: EPT, and "flat",
+ * PAE's, for a guest that has paging off where the CPU can't run it with EPT.
  *
  * Since a gfn has one place in them, what maps a range is found by walking from the root; there is
  * no reverse map. All under mmu_lock. A table that is unlinked goes to a list, and is freed when every
@@ -12,7 +13,10 @@
 
 #include "mmu/mmu.h"
 
-/* SDM "EPT page-table entries". Bits 52 .. 62 are ignored by the CPU: ours. */
+/*
+ * SDM "EPT page-table entries". Bits 52 .. 62 are ignored by the CPU: ours. PAE's have the user bit in
+ * the place of X, and W and the bit of a large page where EPT has them.
+ */
 #define EPT_R			VMX_EPT_READABLE_MASK
 #define EPT_W			VMX_EPT_WRITABLE_MASK
 #define EPT_X			VMX_EPT_EXECUTABLE_MASK
@@ -24,26 +28,22 @@
 
 #define BATCH		512	/* entries between two chances to let others in */
 
-static unsigned int entry_index(gfn_t gfn, int level)
-{
-	return (gfn >> (9 * (level - 1))) & (PT_ENTRIES - 1);
-}
-
 static bool is_leaf(u64 entry, int level)
 {
 	return level == 1 || (entry & EPT_LARGE);
 }
 
-static u64 make_leaf(const struct mapping *m)
+static bool is_flat(const struct mmu_page *page)
 {
-	u64 entry = (m->pfn << PAGE_SHIFT) | EPT_R;
+	return page->role.guest_levels == FORMAT_FLAT;
+}
 
-	if (m->writable)
-		entry |= EPT_W;
+static u64 ept_leaf(const struct mapping *m)
+{
+	u64 entry = EPT_R;
+
 	if (m->exec)
 		entry |= EPT_X;
-	if (m->level > 1)
-		entry |= EPT_LARGE;
 	/*
 	 * RAM is write-back whatever the guest's PAT says: the host's caches are coherent, and no
 	 * device that isn't is ever assigned. What isn't RAM is what the host maps it as: uncached.
@@ -56,14 +56,40 @@ static u64 make_leaf(const struct mapping *m)
 	return m->writable ? entry | EPT_DIRTY : entry;
 }
 
+static u64 flat_leaf(const struct mapping *m)
+{
+	u64 entry = PTE_P | PTE_U;
+
+	if (m->writable)
+		entry |= PTE_D;
+	if (m->device)
+		entry |= PTE_PCD | PTE_PWT;
+	return m->speculative ? entry : entry | PTE_A;
+}
+
+static u64 make_leaf(const struct mmu_page *page, const struct mapping *m)
+{
+	u64 entry = (m->pfn << PAGE_SHIFT) | (is_flat(page) ? flat_leaf(m) : ept_leaf(m));
+
+	if (m->writable)
+		entry |= EPT_W;
+	return m->level > 1 ? entry | EPT_LARGE : entry;
+}
+
+static u64 link_to(const struct mmu_page *page, const struct mmu_page *child)
+{
+	/* a page-directory-pointer-table entry has no rights */
+	return __pa(child->table) | (is_flat(page) && page->role.level == 3 ? PTE_P : EPT_RWX);
+}
+
 static void unlink_subtree(struct vm *vm, u64 entry, struct list_head *freed)
 {
 	struct mmu_page *page = mmu_page_of(entry);
 	int i;
 
-	if (page->level > 1)
+	if (page->role.level > 1)
 		for (i = 0; i < PT_ENTRIES; i++)
-			if (page->table[i] && !is_leaf(page->table[i], page->level))
+			if (page->table[i] && !is_leaf(page->table[i], page->role.level))
 				unlink_subtree(vm, page->table[i], freed);
 	list_add(&page->link, freed);
 	vm->stats.table_pages--;
@@ -72,6 +98,7 @@ static void unlink_subtree(struct vm *vm, u64 entry, struct list_head *freed)
 /**
  * direct_map() - put one leaf into a VM's tables
  * @vm: the VM
+ * @root: which of its tables
  * @cache: tables for the levels that aren't there: filled for ROOT_LEVEL - 1
  * @m: what is to be mapped
  * @freed: gets the tables that a larger page replaced
@@ -79,32 +106,33 @@ static void unlink_subtree(struct vm *vm, u64 entry, struct list_head *freed)
  *
  * Context: mmu_lock held.
  */
-void direct_map(struct vm *vm, struct mmu_cache *cache, const struct mapping *m,
-		struct list_head *freed, bool *flush)
+void direct_map(struct vm *vm, struct mmu_page *root, struct mmu_cache *cache,
+		const struct mapping *m, struct list_head *freed, bool *flush)
 {
-	struct mmu_page *page = vm->root, *child;
+	struct mmu_page *page = root, *child;
 	u64 *entry, old;
 
 	for (;;) {
-		entry = &page->table[entry_index(m->gfn, page->level)];
-		if (page->level == m->level)
+		entry = &page->table[table_index(m->gfn, page->role.level)];
+		if (page->role.level == m->level)
 			break;
-		if (*entry && is_leaf(*entry, page->level)) {
+		if (*entry && is_leaf(*entry, page->role.level)) {
 			/* a large page that must be mapped smaller now: the rest faults in again */
 			WRITE_ONCE(*entry, 0);
 			*flush = true;
 		}
 		if (!*entry) {
-			child = mmu_page_take(cache, m->gfn & ~(level_pages(page->level) - 1),
-					      page->level - 1);
+			child = mmu_page_take(cache, m->gfn & ~(level_pages(page->role.level) - 1),
+					      page->role.level - 1);
+			child->role.guest_levels = root->role.guest_levels;
 			vm->stats.table_pages++;
-			WRITE_ONCE(*entry, __pa(child->table) | EPT_RWX);
+			WRITE_ONCE(*entry, link_to(page, child));
 		}
 		page = mmu_page_of(*entry);
 	}
 
 	old = *entry;
-	WRITE_ONCE(*entry, make_leaf(m));
+	WRITE_ONCE(*entry, make_leaf(page, m));
 	if (!old)
 		return;
 	if (!is_leaf(old, m->level))
@@ -116,34 +144,33 @@ void direct_map(struct vm *vm, struct mmu_cache *cache, const struct mapping *m,
 }
 
 /* The entry that maps gfn, and its level; NULL if none does. */
-static u64 *find_leaf(struct vm *vm, gfn_t gfn, int *level)
+static u64 *find_leaf(struct mmu_page *page, gfn_t gfn, int *level)
 {
-	struct mmu_page *page = vm->root;
 	u64 *entry;
 
 	for (;;) {
-		entry = &page->table[entry_index(gfn, page->level)];
-		*level = page->level;
+		entry = &page->table[table_index(gfn, page->role.level)];
+		*level = page->role.level;
 		if (!*entry)
 			return NULL;
-		if (is_leaf(*entry, page->level))
+		if (is_leaf(*entry, page->role.level))
 			return entry;
 		page = mmu_page_of(*entry);
 	}
 }
 
-bool direct_present(struct vm *vm, gfn_t gfn)
+bool direct_present(struct mmu_page *root, gfn_t gfn)
 {
 	int level;
 
-	return find_leaf(vm, gfn, &level);
+	return find_leaf(root, gfn, &level);
 }
 
-int direct_level(struct vm *vm, gfn_t gfn)
+int direct_level(struct mmu_page *root, gfn_t gfn)
 {
 	int level;
 
-	find_leaf(vm, gfn, &level);
+	find_leaf(root, gfn, &level);
 	return level;
 }
 
@@ -163,19 +190,19 @@ struct range_op {
 /* One table, from *gfn on. Returns whether any leaf() did; *gfn is where it stopped. */
 static bool walk_table(struct range_op *op, struct mmu_page *page, gfn_t *gfn)
 {
-	gfn_t step = level_pages(page->level);
+	gfn_t step = level_pages(page->role.level);
 	gfn_t table_end = page->gfn + step * PT_ENTRIES;
 	bool hit = false;
 
 	while (*gfn < op->end && *gfn < table_end && op->budget > 0) {
-		u64 *entry = &page->table[entry_index(*gfn, page->level)];
+		u64 *entry = &page->table[table_index(*gfn, page->role.level)];
 		gfn_t first = *gfn & ~(step - 1);
 
 		op->budget--;
 		if (!*entry) {
 			*gfn = first + step;
-		} else if (is_leaf(*entry, page->level)) {
-			hit |= op->leaf(op, entry, page->level);
+		} else if (is_leaf(*entry, page->role.level)) {
+			hit |= op->leaf(op, entry, page->role.level);
 			*gfn = first + step;
 		} else if (op->zap && first >= op->start && first + step <= op->end) {
 			u64 old = *entry;
@@ -198,15 +225,16 @@ static bool zap_leaf(struct range_op *op, u64 *entry, int level)
 	return true;
 }
 
-bool direct_zap(struct vm *vm, gfn_t *start, gfn_t end, struct list_head *freed)
+bool direct_zap(struct vm *vm, struct mmu_page *root, gfn_t *start, gfn_t end,
+		struct list_head *freed)
 {
 	struct range_op op = {
-		.vm = vm, .start = *start, .end = min(end, PT_ENTRIES * level_pages(ROOT_LEVEL)),
+		.vm = vm, .start = *start, .end = min(end, PT_ENTRIES * level_pages(root->role.level)),
 		.freed = freed, .zap = true, .leaf = zap_leaf, .budget = BATCH,
 	};
-	bool hit = vm->root && walk_table(&op, vm->root, start);
+	bool hit = walk_table(&op, root, start);
 
-	if (!vm->root || *start >= op.end)
+	if (*start >= op.end)
 		*start = end;
 	return hit;
 }
@@ -217,21 +245,22 @@ static bool protect_leaf(struct range_op *op, u64 *entry, int level)
 		return false;
 	if (level > 1)
 		WRITE_ONCE(*entry, 0);		/* writes are logged by 4K */
-	else if (op->vm->pml)
+	else if (op->vm->pml && !is_flat(mmu_page_around(entry)))
 		return test_and_clear_bit(ilog2(EPT_DIRTY), (unsigned long *)entry);
 	else
 		WRITE_ONCE(*entry, *entry & ~EPT_W);
 	return true;
 }
 
-bool direct_write_protect(struct vm *vm, gfn_t *start, gfn_t end)
+bool direct_write_protect(struct vm *vm, struct mmu_page *root, gfn_t *start, gfn_t end)
 {
 	struct range_op op = {
-		.vm = vm, .start = *start, .end = end, .leaf = protect_leaf, .budget = BATCH,
+		.vm = vm, .start = *start, .end = min(end, PT_ENTRIES * level_pages(root->role.level)),
+		.leaf = protect_leaf, .budget = BATCH,
 	};
-	bool hit = vm->root && walk_table(&op, vm->root, start);
+	bool hit = walk_table(&op, root, start);
 
-	if (!vm->root)
+	if (*start >= op.end)
 		*start = end;
 	return hit;
 }
@@ -242,23 +271,25 @@ bool direct_write_protect(struct vm *vm, gfn_t *start, gfn_t end)
  */
 static bool age_leaf(struct range_op *op, u64 *entry, int level)
 {
-	bool young = *entry & EPT_ACCESSED;
+	bool flat = is_flat(mmu_page_around(entry));
+	u64 accessed = flat ? PTE_A : EPT_ACCESSED;
+	bool young = *entry & accessed;
 
 	if (young && op->clear) {
-		if (op->vm->hw_accessed_bits)
-			clear_bit(ilog2(EPT_ACCESSED), (unsigned long *)entry);
+		if (flat || op->vm->hw_accessed_bits)
+			clear_bit(ilog2(accessed), (unsigned long *)entry);
 		else
 			WRITE_ONCE(*entry, 0);
 	}
 	return young;
 }
 
-bool direct_age(struct vm *vm, gfn_t start, gfn_t end, bool clear)
+bool direct_age(struct vm *vm, struct mmu_page *root, gfn_t start, gfn_t end, bool clear)
 {
 	struct range_op op = {
 		.vm = vm, .start = start, .end = end, .clear = clear, .leaf = age_leaf,
 		.budget = INT_MAX,
 	};
 
-	return vm->root && walk_table(&op, vm->root, &start);
+	return walk_table(&op, root, &start);
 }

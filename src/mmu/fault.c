@@ -13,27 +13,9 @@
 
 #include "mmu/mmu.h"
 
-#define AROUND	16	/* pages: the window, aligned, in which neighbours are mapped along */
-
-struct fault {
-	gpa_t gpa;
-	gfn_t gfn;
-	bool write, exec;
-	struct memslot *slot;
-	hva_t hva;
-	unsigned long seq;
-	/* the host's answer */
-	u64 pfn;
-	struct page *page;		/* referenced; NULL: no struct page (a device's memory) */
-	bool writable;
-	/* neighbours that the host has mapped, following pfn's page */
-	struct page *around[AROUND];
-	int nr_around;
-};
-
 /* ---- asking the host ------------------------------------------------------------------------- */
 
-static bool slot_writable(const struct memslot *slot)
+bool slot_writable(const struct memslot *slot)
 {
 	return !(slot->flags & MINIVMM_MEM_READONLY);
 }
@@ -97,7 +79,7 @@ static int host_page_slow(struct fault *f)
 	return host_pfnmap(f);
 }
 
-static int ask_host(struct fault *f)
+static int ask_for_page(struct fault *f)
 {
 	int r;
 
@@ -146,19 +128,13 @@ out:
 	return level;
 }
 
-/* The largest page that the host, the slot's position and the CPU allow. mmu_lock held. */
-static int mapping_level(struct vm *vm, const struct fault *f)
+int host_mapping_level(struct vm *vm, const struct fault *f, int level)
 {
 	const struct memslot *slot = f->slot;
-	int level = hw_max_ept_level();
 
-	if (level == 1 || !f->page || !PageCompound(f->page) || slot->dirty_bitmap ||
-	    (hw_no_exec_large_pages() && f->exec))
+	if (level == 1 || !f->page || !PageCompound(f->page) || slot->dirty_bitmap)
 		return 1;
 	level = min(level, host_level(vm->mm, f->hva));
-	/* a table that a fetch has put there stays, or the two would replace each other without end */
-	if (hw_no_exec_large_pages())
-		level = min(level, direct_level(vm, f->gfn));
 	for (; level > 1; level--) {
 		gfn_t mask = level_pages(level) - 1, first = f->gfn & ~mask;
 
@@ -187,63 +163,6 @@ static void ask_around(struct fault *f)
 						    f->around), 0);
 }
 
-static void map_around(struct vcpu *vcpu, struct fault *f, struct list_head *freed, bool *flush)
-{
-	int i;
-
-	for (i = 0; i < f->nr_around; i++) {
-		struct mapping m = {
-			.gfn = f->gfn + 1 + i, .pfn = page_to_pfn(f->around[i]), .level = 1,
-			.writable = true, .exec = true, .speculative = true,
-		};
-
-		if (direct_present(vcpu->vm, m.gfn))
-			continue;
-		direct_map(vcpu->vm, vcpu->mmu_cache, &m, freed, flush);
-		vcpu->stats.faults_around++;
-	}
-}
-
-/* ---- the fault ------------------------------------------------------------------------------- */
-
-static int map_fault(struct vcpu *vcpu, struct fault *f)
-{
-	struct vm *vm = vcpu->vm;
-	struct mapping m;
-	LIST_HEAD(freed);
-	bool flush = false;
-
-	spin_lock(&vm->mmu_lock);
-	if (watch_retry(vm->watch, f->seq, f->hva & PAGE_MASK,
-			(f->hva & PAGE_MASK) + (f->nr_around + 1) * PAGE_SIZE)) {
-		spin_unlock(&vm->mmu_lock);
-		return 1;	/* the guest tries again, and so do we */
-	}
-	m = (struct mapping){
-		.level = mapping_level(vm, f), .writable = f->writable, .device = !f->page,
-	};
-	m.gfn = f->gfn & ~(level_pages(m.level) - 1);
-	m.pfn = f->pfn & ~(level_pages(m.level) - 1);
-	m.exec = m.level == 1 || !hw_no_exec_large_pages();
-	/* a write that comes later must fault, to be logged */
-	if (f->slot->dirty_bitmap && !f->write)
-		m.writable = false;
-	if (m.device)
-		vm->maps_devices = true;
-	direct_map(vm, vcpu->mmu_cache, &m, &freed, &flush);
-	if (m.level == 1)
-		map_around(vcpu, f, &freed, &flush);
-	if (flush)
-		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
-	spin_unlock(&vm->mmu_lock);
-
-	free_tables(&freed);
-	if (f->write)
-		mark_page_dirty(f->slot, f->gfn);
-	vcpu->stats.faults_fixed++;
-	return 1;
-}
-
 /*
  * What the guest may write counts as written from here on: the host sees nothing of its writes, and
  * would drop a page whose own entries are clean. Cleaning it again goes through the notifier.
@@ -255,29 +174,49 @@ static void release_page(struct page *page, bool writable)
 	put_page(page);
 }
 
-static int fault_in(struct vcpu *vcpu, struct fault *f)
+void release_host_pages(struct fault *f)
 {
-	int i, r;
+	int i;
 
-	r = mmu_cache_fill(vcpu->mmu_cache, ROOT_LEVEL - 1);
-	if (r)
-		return r;
-	f->seq = watch_begin(vcpu->vm->watch);
-	f->hva = slot_hva(f->slot, f->gfn);
-	r = ask_host(f);
-	if (r)
-		return r;
-	ask_around(f);
-	r = map_fault(vcpu, f);
 	for (i = 0; i < f->nr_around; i++)
 		release_page(f->around[i], true);
 	if (f->page)
 		release_page(f->page, f->writable);
+}
+
+/*
+ * ask_host() - what does the host have where a fault is?
+ * @f: gfn, slot, write and exec are set
+ * @around: of its neighbours, too
+ *
+ * Context: vcpu, under vm->srcu; may sleep.
+ * Return: 0: until host_changed() says no, the answer in *f may be used, and release_host_pages() is to
+ * follow; else negative, for no_memory_behind().
+ */
+int ask_host(struct vcpu *vcpu, struct fault *f, bool around)
+{
+	int r;
+
+	f->seq = watch_begin(vcpu->vm->watch);
+	f->hva = slot_hva(f->slot, f->gfn);
+	f->page = NULL;
+	f->writable = false;
+	f->nr_around = 0;
+	r = ask_for_page(f);
+	if (!r && around)
+		ask_around(f);
 	return r;
 }
 
+bool host_changed(struct vm *vm, struct fault *f)
+{
+	hva_t start = f->hva & PAGE_MASK;
+
+	return watch_retry(vm->watch, f->seq, start, start + (f->nr_around + 1) * PAGE_SIZE);
+}
+
 /* The slot is there but the memory behind it isn't: RUN fails, as under KVM, and says where. */
-static int no_memory_behind(struct vcpu *vcpu, struct fault *f, int r)
+int no_memory_behind(struct vcpu *vcpu, struct fault *f, int r)
 {
 	switch (r) {
 	case -EAGAIN:		/* the host's tables changed while they were read */
@@ -300,6 +239,83 @@ static int no_memory_behind(struct vcpu *vcpu, struct fault *f, int r)
 	}
 }
 
+/* ---- the fault ------------------------------------------------------------------------------- */
+
+static struct mmu_page *direct_root(struct vcpu *vcpu)
+{
+	return vcpu->mmu->kind == ROOT_FLAT ? vcpu->vm->flat : vcpu->vm->root;
+}
+
+static int direct_mapping_level(struct vcpu *vcpu, const struct fault *f)
+{
+	bool flat = vcpu->mmu->kind == ROOT_FLAT;
+	int level;
+
+	if (flat)
+		return host_mapping_level(vcpu->vm, f, min(hw_max_shadow_level(), 2));
+	if (hw_no_exec_large_pages() && f->exec)
+		return 1;
+	level = host_mapping_level(vcpu->vm, f, hw_max_ept_level());
+	/* a table that a fetch has put there stays, or the two would replace each other without end */
+	if (level > 1 && hw_no_exec_large_pages())
+		level = min(level, direct_level(vcpu->vm->root, f->gfn));
+	return level;
+}
+
+static void map_around(struct vcpu *vcpu, struct fault *f, struct list_head *freed, bool *flush)
+{
+	struct mmu_page *root = direct_root(vcpu);
+	int i;
+
+	for (i = 0; i < f->nr_around; i++) {
+		struct mapping m = {
+			.gfn = f->gfn + 1 + i, .pfn = page_to_pfn(f->around[i]), .level = 1,
+			.writable = true, .exec = true, .speculative = true,
+		};
+
+		if (direct_present(root, m.gfn))
+			continue;
+		direct_map(vcpu->vm, root, &vcpu->mmu->cache, &m, freed, flush);
+		vcpu->stats.faults_around++;
+	}
+}
+
+static void map_fault(struct vcpu *vcpu, struct fault *f)
+{
+	struct vm *vm = vcpu->vm;
+	struct mapping m;
+	LIST_HEAD(freed);
+	bool flush = false;
+
+	spin_lock(&vm->mmu_lock);
+	if (host_changed(vm, f)) {
+		spin_unlock(&vm->mmu_lock);
+		return;		/* the guest tries again, and so do we */
+	}
+	m = (struct mapping){
+		.level = direct_mapping_level(vcpu, f), .writable = f->writable, .device = !f->page,
+	};
+	m.gfn = f->gfn & ~(level_pages(m.level) - 1);
+	m.pfn = f->pfn & ~(level_pages(m.level) - 1);
+	m.exec = m.level == 1 || !hw_no_exec_large_pages();
+	/* a write that comes later must fault, to be logged */
+	if (f->slot->dirty_bitmap && !f->write)
+		m.writable = false;
+	if (m.device)
+		vm->maps_devices = true;
+	direct_map(vm, direct_root(vcpu), &vcpu->mmu->cache, &m, &freed, &flush);
+	if (m.level == 1)
+		map_around(vcpu, f, &freed, &flush);
+	if (flush)
+		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	spin_unlock(&vm->mmu_lock);
+
+	free_tables(&freed);
+	if (f->write)
+		mark_page_dirty(f->slot, f->gfn);
+	vcpu->stats.faults_fixed++;
+}
+
 /* Apart from mmu_fault(), for what isn't memory to get by without so large a frame. */
 static noinline int map_gpa(struct vcpu *vcpu, struct memslot *slot, gpa_t gpa, u32 access)
 {
@@ -307,14 +323,21 @@ static noinline int map_gpa(struct vcpu *vcpu, struct memslot *slot, gpa_t gpa, 
 		.gpa = gpa, .gfn = gpa_to_gfn(gpa), .slot = slot,
 		.write = access & ACCESS_WRITE, .exec = access & ACCESS_FETCH,
 	};
-	int r = fault_in(vcpu, &f);
+	int r;
 
-	return r < 0 ? no_memory_behind(vcpu, &f, r) : r;
+	r = mmu_cache_fill(&vcpu->mmu->cache, ROOT_LEVEL - 1);
+	if (!r)
+		r = ask_host(vcpu, &f, true);
+	if (r)
+		return no_memory_behind(vcpu, &f, r);
+	map_fault(vcpu, &f);
+	release_host_pages(&f);
+	return 1;
 }
 
 /**
  * mmu_fault() - make a guest physical address accessible
- * @vcpu: the vCPU that wants it
+ * @vcpu: the vCPU, whose tables are direct
  * @gpa: the address
  * @access: ACCESS_WRITE, ACCESS_FETCH
  *
@@ -330,68 +353,4 @@ int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 		r = map_gpa(vcpu, slot, gpa, access);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
-}
-
-/* ---- life ------------------------------------------------------------------------------------ */
-
-int mmu_vm_create(struct vm *vm)
-{
-	spin_lock_init(&vm->mmu_lock);
-	vm->hw_accessed_bits = hw_has_ept_ad();
-	if (!zalloc_cpumask_var(&vm->kick_mask, GFP_KERNEL_ACCOUNT))
-		return -ENOMEM;
-	return 0;
-}
-
-void mmu_vm_destroy(struct vm *vm)
-{
-	gfn_t start = 0;
-	LIST_HEAD(freed);
-
-	/* no vCPU is left and no notifier comes: nobody else is here */
-	while (vm->root && start < ~0ull) {
-		direct_zap(vm, &start, ~0ull, &freed);
-		free_tables(&freed);
-		cond_resched();
-	}
-	if (vm->root)
-		mmu_page_free(vm->root);
-	free_cpumask_var(vm->kick_mask);
-}
-
-int mmu_vcpu_create(struct vcpu *vcpu)
-{
-	vcpu->mmu_cache = kzalloc(sizeof(*vcpu->mmu_cache), GFP_KERNEL_ACCOUNT);
-	return vcpu->mmu_cache ? 0 : -ENOMEM;
-}
-
-void mmu_vcpu_destroy(struct vcpu *vcpu)
-{
-	if (vcpu->mmu_cache)
-		mmu_cache_drain(vcpu->mmu_cache);
-	kfree(vcpu->mmu_cache);
-}
-
-/**
- * mmu_load() - give the vCPU a root
- * @vcpu: the vCPU
- *
- * Context: vcpu; may sleep.
- * Return: 0 or -ENOMEM.
- */
-int mmu_load(struct vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-	int r;
-
-	r = mmu_cache_fill(vcpu->mmu_cache, 1);
-	if (r)
-		return r;
-	spin_lock(&vm->mmu_lock);
-	if (!vm->root)
-		vm->root = mmu_page_take(vcpu->mmu_cache, 0, ROOT_LEVEL);
-	spin_unlock(&vm->mmu_lock);
-	vcpu->root_hpa = __pa(vm->root->table);
-	hw_set_root(vcpu, vcpu->root_hpa);
-	return 0;
 }

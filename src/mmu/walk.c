@@ -12,13 +12,7 @@
 
 #include "mmu/mmu.h"
 
-#define PTE_P		BIT_ULL(0)
-#define PTE_W		BIT_ULL(1)
-#define PTE_U		BIT_ULL(2)
-#define PTE_A		BIT_ULL(5)
-#define PTE_D		BIT_ULL(6)
-#define PTE_PS		BIT_ULL(7)
-#define PTE_NX		BIT_ULL(63)
+#define MAX_TRIES	1000	/* while other CPUs of the guest's change what is walked */
 
 /* The modes, by their number of levels. */
 enum { PAGING_32 = 2, PAGING_PAE = 3, PAGING_LONG = 4 };
@@ -53,16 +47,10 @@ static __always_inline int span_shift(const int levels, int level)
 	return PAGE_SHIFT + index_bits(levels) * (level - 1);
 }
 
+/* PAE's is in registers: SDM "PDPTE Registers". */
 static __always_inline gpa_t root_table(u64 cr3, const int levels)
 {
-	switch (levels) {
-	case PAGING_LONG:
-		return cr3 & GENMASK_ULL(51, 12);
-	case PAGING_PAE:
-		return cr3 & GENMASK_ULL(31, 5);
-	default:
-		return cr3 & GENMASK_ULL(31, 12);
-	}
+	return cr3 & (levels == PAGING_LONG ? PTE_ADDRESS : GENMASK_ULL(31, 12));
 }
 
 static bool has_nx(struct vcpu *vcpu)
@@ -87,29 +75,37 @@ static __always_inline u64 always_reserved(struct vcpu *vcpu, const int levels)
 	return vcpu->efer & EFER_NX ? beyond_memory : beyond_memory | PTE_NX;
 }
 
-/* SDM "Hierarchical Paging Structures" and the figures there: bits that must be 0 in this entry. */
-static __always_inline u64 reserved_bits(const struct walk *w, const int levels, bool large)
+/*
+ * SDM "Hierarchical Paging Structures" and the figures there: bits that must be 0 in this entry, of
+ * which always are those that must be in all. PDPTEs were checked when they were loaded.
+ */
+static __always_inline u64 reserved_bits(struct vcpu *vcpu, u64 always, const int levels, int level,
+					 bool large)
 {
 	if (levels == PAGING_32) {
 		/* a 4M page has bits 32 .. 39 of its address in 13 .. 20; the rest up to 21 is reserved */
 		if (!large)
 			return 0;
-		return GENMASK_ULL(21, 13) & ~GENMASK_ULL(min(w->vcpu->maxphyaddr, (u8)40) - 20, 13);
+		return GENMASK_ULL(21, 13) & ~GENMASK_ULL(min(vcpu->maxphyaddr, (u8)40) - 20, 13);
 	}
 	if (large)
-		return w->reserved | GENMASK_ULL(span_shift(levels, w->level) - 1, 13);
-	if (levels == PAGING_PAE && w->level == 3)	/* a PDPTE has no permissions at all */
-		return w->reserved | PTE_NX | GENMASK_ULL(8, 5) | PTE_W | PTE_U;
-	return w->level == 4 ? w->reserved | PTE_PS : w->reserved;
+		return always | GENMASK_ULL(span_shift(levels, level) - 1, 13);
+	return level == 4 ? always | PTE_PS : always;
 }
 
-static __always_inline bool is_large(const struct walk *w, const int levels)
+static __always_inline bool is_large(struct vcpu *vcpu, u64 entry, const int levels, int level)
 {
-	if (!(w->entry & PTE_PS) || w->level == 1)
+	if (!(entry & PTE_PS) || level == 1)
 		return false;
 	if (levels == PAGING_32)
-		return w->vcpu->cr4 & X86_CR4_PSE;
-	return w->level == 2 || (w->level == 3 && levels == PAGING_LONG);
+		return vcpu->cr4 & X86_CR4_PSE;
+	return level == 2 || (level == 3 && levels == PAGING_LONG);
+}
+
+u64 guest_reserved_bits(struct vcpu *vcpu, int levels, int level, u64 entry)
+{
+	return reserved_bits(vcpu, always_reserved(vcpu, levels), levels, level,
+			     is_large(vcpu, entry, levels, level));
 }
 
 /* Returns 1, as walk_guest() then does. */
@@ -137,6 +133,10 @@ static __always_inline int read_entry(struct walk *w, const int levels, gpa_t ta
 	u32 entry32;
 	hva_t hva;
 
+	if (levels == PAGING_PAE && w->level == 3) {
+		w->entry = hw_get_pdptr(w->vcpu, index);
+		return 0;
+	}
 	w->entry_gpa = table + index * entry_size(levels);
 	if (unlikely(gpa_to_gfn(w->entry_gpa) - w->slot->base_gfn >= w->slot->npages)) {
 		w->slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(w->entry_gpa));
@@ -175,14 +175,15 @@ static __always_inline bool allowed(const struct walk *w)
 	}
 	if (w->access & ACCESS_USER)
 		return user && (writable || !(w->access & ACCESS_WRITE));
-	if (user && (cr4 & X86_CR4_SMAP) && !(vcpu_rflags(vcpu) & X86_EFLAGS_AC))
+	if (user && (cr4 & X86_CR4_SMAP) &&
+	    (w->access & ACCESS_IMPLICIT || !(vcpu_rflags(vcpu) & X86_EFLAGS_AC)))
 		return false;
 	return writable || !(w->access & ACCESS_WRITE) || !(vcpu_cr0(vcpu) & X86_CR0_WP);
 }
 
 /*
  * Sets A, or D, in the entry by a locked operation, if it's still what was walked: the guest's
- * other CPUs may change it meanwhile. -EAGAIN: it isn't; walk again.
+ * other CPUs may change it meanwhile. -ESTALE: it isn't; walk again. -EAGAIN: it can't be written.
  */
 static noinline int set_entry_bits(struct memslot *slot, gpa_t gpa, int size, u64 old, u64 bits)
 {
@@ -198,7 +199,7 @@ static noinline int set_entry_bits(struct memslot *slot, gpa_t gpa, int size, u6
 	else
 		r = __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
 	if (r)
-		return -EAGAIN;
+		return r < 0 ? -EAGAIN : -ESTALE;
 	mark_page_dirty(slot, gpa_to_gfn(gpa));
 	return 0;
 }
@@ -223,16 +224,29 @@ static __always_inline gpa_t leaf_gpa(const struct walk *w, const int levels)
 	return base | (w->gva & mask);
 }
 
+static __always_inline void note_level(const struct walk *w, const int levels, struct guest_walk *gw)
+{
+	if (!gw)
+		return;
+	gw->level = w->level;
+	gw->entry_gpa[w->level] = w->entry_gpa;
+	gw->entry[w->level] = w->entry;
+	gw->may[w->level] = (w->rights & (PTE_W | PTE_U)) | (w->nx & PTE_NX ? 0 : CAN_EXEC);
+}
+
 /* Down to the entry that maps the page. */
-static __always_inline int descend(struct walk *w, const int levels, struct guest_fault *fault)
+static __always_inline int descend(struct walk *w, const int levels, struct guest_fault *fault,
+				   struct guest_walk *gw)
 {
 	gpa_t table = root_table(vcpu_cr3(w->vcpu), levels);
 	bool large;
 	int r;
 
-	w->slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(table));
-	if (!w->slot)
-		return -EAGAIN;
+	if (levels != PAGING_PAE) {
+		w->slot = vcpu_gfn_to_slot(w->vcpu, gpa_to_gfn(table));
+		if (!w->slot)
+			return -EAGAIN;
+	}
 #pragma GCC unroll 4	/* what depends on the level is a constant in each copy */
 	for (w->level = levels; w->level; w->level--) {
 		r = read_entry(w, levels, table);
@@ -240,12 +254,14 @@ static __always_inline int descend(struct walk *w, const int levels, struct gues
 			return r;
 		if (unlikely(!(w->entry & PTE_P)))
 			return fail(w->vcpu, w->gva, w->access, 0, fault);
-		large = is_large(w, levels);
-		if (unlikely(w->entry & reserved_bits(w, levels, large)))
+		large = is_large(w->vcpu, w->entry, levels, w->level);
+		if ((levels != PAGING_PAE || w->level != 3) &&
+		    unlikely(w->entry & reserved_bits(w->vcpu, w->reserved, levels, w->level, large)))
 			return fail(w->vcpu, w->gva, w->access, X86_PF_PROT | X86_PF_RSVD, fault);
 		if (levels != PAGING_PAE || w->level != 3) {	/* whose entries have no rights and no A */
 			w->rights &= w->entry;
 			w->nx |= w->entry;
+			note_level(w, levels, gw);
 			if (large || w->level == 1)
 				break;
 			r = set_bits(w, levels, PTE_A);
@@ -257,16 +273,17 @@ static __always_inline int descend(struct walk *w, const int levels, struct gues
 	return 0;
 }
 
-static __always_inline int walk(struct vcpu *vcpu, gva_t gva, u32 access, const int levels,
-				gpa_t *gpa, struct guest_fault *fault)
+static __always_inline int walk_once(struct vcpu *vcpu, gva_t gva, u32 access, const int levels,
+				     gpa_t *gpa, struct guest_fault *fault, struct guest_walk *gw)
 {
+	static const struct memslot no_slot;
 	struct walk w = {
 		.vcpu = vcpu, .gva = gva, .access = access, .rights = PTE_W | PTE_U,
-		.reserved = always_reserved(vcpu, levels),
+		.reserved = always_reserved(vcpu, levels), .slot = (struct memslot *)&no_slot,
 	};
 	int r;
 
-	r = descend(&w, levels, fault);
+	r = descend(&w, levels, fault, gw);
 	if (r)
 		return r;
 	if (unlikely(!allowed(&w)))
@@ -276,6 +293,18 @@ static __always_inline int walk(struct vcpu *vcpu, gva_t gva, u32 access, const 
 		return r;
 	*gpa = leaf_gpa(&w, levels);
 	return 0;
+}
+
+/* Another CPU of the guest's may change an entry under way; it can't do so again and again. */
+static __always_inline int walk(struct vcpu *vcpu, gva_t gva, u32 access, const int levels,
+				gpa_t *gpa, struct guest_fault *fault, struct guest_walk *gw)
+{
+	int r, tries = MAX_TRIES;
+
+	do
+		r = walk_once(vcpu, gva, access, levels, gpa, fault, gw);
+	while (unlikely(r == -ESTALE) && --tries);
+	return unlikely(r == -ESTALE) ? -EAGAIN : r;
 }
 
 /**
@@ -296,8 +325,27 @@ int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct gues
 		return 0;
 	}
 	if (is_long_mode(vcpu))
-		return walk(vcpu, gva, access, PAGING_LONG, gpa, fault);
+		return walk(vcpu, gva, access, PAGING_LONG, gpa, fault, NULL);
 	if (is_pae(vcpu))
-		return walk(vcpu, gva, access, PAGING_PAE, gpa, fault);
-	return walk(vcpu, gva, access, PAGING_32, gpa, fault);
+		return walk(vcpu, gva, access, PAGING_PAE, gpa, fault, NULL);
+	return walk(vcpu, gva, access, PAGING_32, gpa, fault, NULL);
+}
+
+/*
+ * walk_guest_tables() - the same, with what was met on the way; the guest has paging on
+ * @gw: filled in down to the leaf, if 0 is returned
+ */
+int walk_guest_tables(struct vcpu *vcpu, gva_t gva, u32 access, struct guest_walk *gw,
+		      struct guest_fault *fault)
+{
+	if (is_long_mode(vcpu)) {
+		gw->levels = PAGING_LONG;
+		return walk(vcpu, gva, access, PAGING_LONG, &gw->gpa, fault, gw);
+	}
+	if (is_pae(vcpu)) {
+		gw->levels = PAGING_PAE;
+		return walk(vcpu, gva, access, PAGING_PAE, &gw->gpa, fault, gw);
+	}
+	gw->levels = PAGING_32;
+	return walk(vcpu, gva, access, PAGING_32, &gw->gpa, fault, gw);
 }

@@ -11,6 +11,8 @@
 
 #include "mmu/mmu.h"
 
+#define STEP	4096	/* pages between two chances to let others in */
+
 static struct mm_watch *to_watch(struct mmu_notifier *notifier)
 {
 	return container_of(notifier, struct mm_watch, notifier);
@@ -30,17 +32,70 @@ static bool slot_range(const struct memslot *slot, hva_t start, hva_t end, gfn_t
 	return true;
 }
 
-/* With mmu_lock held; lets it go now and then if the caller may be preempted. */
-static void zap_and_flush(struct vm *vm, gfn_t start, gfn_t end, bool may_yield)
+/* One bounded step of what for_range() does, from *start on. */
+typedef bool (*step_fn)(struct vm *vm, const struct memslot *slot, gfn_t *start, gfn_t end,
+			struct list_head *freed);
+
+/* Over whatever maps the slot's memory. */
+static bool zap_some(struct vm *vm, const struct memslot *slot, gfn_t *start, gfn_t end,
+		     struct list_head *freed)
 {
-	LIST_HEAD(freed);
+	gfn_t stop = min(end, *start + STEP), from;
 	bool hit = false;
 
+	if (vm->mmu_mode == MMU_SHADOW) {
+		from = *start;
+		hit |= shadow_zap_range(vm, slot, &from, stop, freed);
+	}
+	for (from = *start; vm->root && from < stop; )
+		hit |= direct_zap(vm, vm->root, &from, stop, freed);
+	for (from = *start; vm->flat && from < stop; )
+		hit |= direct_zap(vm, vm->flat, &from, stop, freed);
+	*start = stop;
+	return hit;
+}
+
+static bool protect_some(struct vm *vm, const struct memslot *slot, gfn_t *start, gfn_t end,
+			 struct list_head *freed)
+{
+	gfn_t stop = min(end, *start + STEP), from;
+	bool hit = false;
+
+	if (vm->mmu_mode == MMU_SHADOW) {
+		from = *start;
+		hit |= shadow_write_protect(vm, slot, &from, stop);
+	}
+	for (from = *start; vm->root && from < stop; )
+		hit |= direct_write_protect(vm, vm->root, &from, stop);
+	for (from = *start; vm->flat && from < stop; )
+		hit |= direct_write_protect(vm, vm->flat, &from, stop);
+	*start = stop;
+	return hit;
+}
+
+/* No vCPU has cached what was zapped. mmu_lock held. */
+static void flush_zapped(struct vm *vm)
+{
+	vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	vm->shadow.stale_tlbs = false;
+}
+
+/*
+ * Over a range of a slot, with mmu_lock held; lets it go now and then if the caller may be preempted.
+ * Before it does, what was found is flushed: whoever has the lock next takes an empty entry for one
+ * that nobody has cached.
+ */
+static void for_range(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end,
+		      bool may_yield, step_fn step)
+{
+	bool hit = vm->shadow.stale_tlbs;
+	LIST_HEAD(freed);
+
 	while (start < end) {
-		hit |= direct_zap(vm, &start, end, &freed);
+		hit |= step(vm, slot, &start, end, &freed);
 		if (start < end && may_yield && (need_resched() || spin_needbreak(&vm->mmu_lock))) {
 			if (hit)
-				vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+				flush_zapped(vm);
 			hit = false;
 			spin_unlock(&vm->mmu_lock);
 			free_tables(&freed);
@@ -49,36 +104,43 @@ static void zap_and_flush(struct vm *vm, gfn_t start, gfn_t end, bool may_yield)
 		}
 	}
 	if (hit)
-		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+		flush_zapped(vm);
 	free_tables(&freed);
 }
 
-void mmu_zap_range(struct vm *vm, gfn_t start, gfn_t end)
+/**
+ * mmu_zap_slot() - unmap a slot
+ * @vm: the VM
+ * @slot: the slot
+ * @gone: it is vm->leaving: nothing finds it any more, and the guest's tables in it are none
+ *
+ * Context: may sleep.
+ */
+void mmu_zap_slot(struct vm *vm, const struct memslot *slot, bool gone)
 {
+	LIST_HEAD(freed);
+	int idx = srcu_read_lock(&vm->srcu);
+
 	spin_lock(&vm->mmu_lock);
-	zap_and_flush(vm, start, end, true);
+	if (gone && vm->mmu_mode == MMU_SHADOW)
+		shadow_zap_tables(vm, slot, &freed);
+	for_range(vm, slot, slot->base_gfn, slot->base_gfn + slot->npages, true, zap_some);
+	if (!list_empty(&freed))
+		flush_zapped(vm);
 	spin_unlock(&vm->mmu_lock);
+	srcu_read_unlock(&vm->srcu, idx);
+	free_tables(&freed);
 }
 
-void mmu_write_protect(struct vm *vm, gfn_t start, gfn_t end)
+void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end)
 {
-	bool hit = false;
+	int idx = srcu_read_lock(&vm->srcu);
 
 	spin_lock(&vm->mmu_lock);
-	while (start < end) {
-		hit |= direct_write_protect(vm, &start, end);
-		if (!need_resched() && !spin_needbreak(&vm->mmu_lock))
-			continue;
-		/* whoever has the lock next takes an empty entry for one that nobody has cached */
-		if (hit)
-			vm_kick_and_wait(vm, REQ_TLB_FLUSH);
-		hit = false;
-		cond_resched_lock(&vm->mmu_lock);
-	}
-	/* until here a vCPU may still write by its TLB; the log's reader waits for this */
-	if (hit)
-		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	/* until it is flushed a vCPU may still write by its TLB; the log's reader waits for this */
+	for_range(vm, slot, start, end, true, protect_some);
 	spin_unlock(&vm->mmu_lock);
+	srcu_read_unlock(&vm->srcu, idx);
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------- */
@@ -92,9 +154,9 @@ static void zap_hva_range(struct vm *vm, hva_t start, hva_t end, bool may_yield)
 	spin_lock(&vm->mmu_lock);
 	for (i = 0; i < slots->count; i++)
 		if (slot_range(&slots->slot[i], start, end, &first, &last))
-			zap_and_flush(vm, first, last, may_yield);
+			for_range(vm, &slots->slot[i], first, last, may_yield, zap_some);
 	if (vm->leaving && slot_range(vm->leaving, start, end, &first, &last))
-		zap_and_flush(vm, first, last, may_yield);
+		for_range(vm, vm->leaving, first, last, may_yield, zap_some);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
 }
@@ -155,6 +217,19 @@ static void range_end(struct mmu_notifier *notifier, const struct mmu_notifier_r
 	spin_unlock(&watch->lock);
 }
 
+static bool age_range(struct vm *vm, const struct memslot *slot, gfn_t first, gfn_t last, bool clear)
+{
+	bool young = false;
+
+	if (vm->mmu_mode == MMU_SHADOW)
+		young |= shadow_age(slot, first, last, clear);
+	if (vm->root)
+		young |= direct_age(vm, vm->root, first, last, clear);
+	if (vm->flat)
+		young |= direct_age(vm, vm->flat, first, last, clear);
+	return young;
+}
+
 static bool age_vm(struct vm *vm, hva_t start, hva_t end, bool clear)
 {
 	int i, idx = srcu_read_lock(&vm->srcu);
@@ -165,9 +240,9 @@ static bool age_vm(struct vm *vm, hva_t start, hva_t end, bool clear)
 	spin_lock(&vm->mmu_lock);
 	for (i = 0; i < slots->count; i++)
 		if (slot_range(&slots->slot[i], start, end, &first, &last))
-			young |= direct_age(vm, first, last, clear);
+			young |= age_range(vm, &slots->slot[i], first, last, clear);
 	/* an entry that was dropped to forget its access must be gone from the TLBs, too */
-	if (young && clear && !vm->hw_accessed_bits)
+	if (young && clear && vm->mmu_mode == MMU_EPT && !vm->hw_accessed_bits)
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);

@@ -155,6 +155,7 @@ static void read_ept_vpid_caps(void)
 	vmx_caps.vpid = (vmx_caps.cpu2 & SECONDARY_EXEC_ENABLE_VPID) &&
 			(cap & VMX_VPID_INVVPID_BIT) && (cap & VMX_VPID_EXTENT_GLOBAL_CONTEXT_BIT);
 	vmx_caps.invvpid_single = vmx_caps.vpid && (cap & VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT);
+	vmx_caps.invvpid_address = vmx_caps.vpid && (cap & VMX_VPID_EXTENT_INDIVIDUAL_ADDR_BIT);
 	vmx_caps.unrestricted_guest = vmx_caps.ept &&
 				      (vmx_caps.cpu2 & SECONDARY_EXEC_UNRESTRICTED_GUEST);
 
@@ -247,6 +248,7 @@ int vmx_caps_init(void)
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, vmx_caps.cr0_may);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx_caps.cr4_must);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, vmx_caps.cr4_may);
+	rdmsrl(MSR_IA32_CR_PAT, vmx_caps.host_pat);
 	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
 		vmx_caps.host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	return 0;
@@ -289,6 +291,12 @@ bool hw_no_exec_large_pages(void)
 bool hw_has_unrestricted_guest(void)
 {
 	return vmx_caps.unrestricted_guest;
+}
+
+/* Ordinary paging has 2M pages always, and 1G pages where CPUID says so. */
+int hw_max_shadow_level(void)
+{
+	return !use_large_pages ? 1 : boot_cpu_has(X86_FEATURE_GBPAGES) ? 3 : 2;
 }
 
 int hw_max_ept_level(void)

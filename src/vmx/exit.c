@@ -132,6 +132,8 @@ static int reflect_alignment_check(struct vmx_vcpu *vmx)
 	return 0;
 }
 
+static int handle_page_fault(struct vmx_vcpu *vmx);
+
 static int handle_exception(struct vmx_vcpu *vmx)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
@@ -140,6 +142,8 @@ static int handle_exception(struct vmx_vcpu *vmx)
 	/* the exit came while an IRET was about to unmask NMIs: it will be executed again */
 	if (!vmx->vectoring && (info & INTR_INFO_UNBLOCK_NMI))
 		hw_set_nmi_masked(vcpu, true);
+	if (is_exception(info, X86_TRAP_PF))
+		return handle_page_fault(vmx);
 	if (is_nmi(info) || is_exception(info, X86_TRAP_MC))
 		return 1;	/* done with interrupts off */
 	if (is_exception(info, X86_TRAP_DB))
@@ -310,12 +314,13 @@ static void do_wrmsr(struct vcpu *vcpu)
 }
 
 /*
- * In long mode nothing about control registers reads memory; without a chip in the kernel a change of
- * CR8 may go to the client.
+ * In long mode nothing about control registers reads memory, but a change of CR3 on tables of ours;
+ * without a chip in the kernel a change of CR8 may go to the client.
  */
-static bool cr_access_is_fast(struct vcpu *vcpu)
+static bool cr_access_is_fast(struct vmx_vcpu *vmx)
 {
-	return is_long_mode(vcpu) && vcpu->lapic;
+	return is_long_mode(&vmx->vcpu) && vmx->vcpu.lapic &&
+	       (vmx->on_ept || (vmx_exit_qual(vmx) & 15) != 3);
 }
 
 int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
@@ -334,7 +339,7 @@ int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 		do_wrmsr(vcpu);
 		break;
 	case EXIT_REASON_CR_ACCESS:
-		if (!cr_access_is_fast(vcpu))
+		if (!cr_access_is_fast(vmx))
 			return 0;
 		handle_cr_access(vmx);
 		break;
@@ -416,6 +421,39 @@ static noinline int delivery_to_mmio(struct vmx_vcpu *vmx, gpa_t gpa)
 	vcpu_fail(vcpu, "the delivery of event %u (rip %#llx) touched guest physical address %#llx, where there is no memory",
 		  vmx->vectoring & VECTORING_INFO_VECTOR_MASK, reg_read(vcpu, R_RIP), gpa);
 	return exit_internal_error(vcpu, MINIVMM_INTERNAL_ERROR_DELIVERY_EV, ARRAY_SIZE(data), data);
+}
+
+/* While the vCPU runs on tables of ours: the qualification is the address. */
+static int handle_page_fault(struct vmx_vcpu *vmx)
+{
+	struct vcpu *vcpu = &vmx->vcpu;
+	u32 error_code = vmcs_read32(VM_EXIT_INTR_ERROR_CODE);
+	gva_t gva = vmx_exit_qual(vmx);
+	gpa_t gpa;
+	int r;
+
+	vcpu->stats.faults++;
+	trace_minivmm_page_fault(vcpu, gva, error_code);
+	r = mmu_page_fault(vcpu, gva, error_code, &gpa);
+	if (r != MMU_EMULATE)
+		return r;
+	if (vmx->vectoring)
+		return mmu_unprotect(vcpu) ? 1 : delivery_to_mmio(vmx, gpa);
+	if (gpa == INVALID_GPA || (error_code & ACCESS_FETCH))
+		return emulate_instruction(vcpu);
+	return emulate_mmio(vcpu, gva, gpa, error_code & ACCESS_WRITE);
+}
+
+static int handle_invlpg(struct vmx_vcpu *vmx)
+{
+	mmu_invlpg(&vmx->vcpu, vmx_exit_qual(vmx));
+	hw_skip_instruction(&vmx->vcpu);
+	return 1;
+}
+
+static int handle_invpcid(struct vmx_vcpu *vmx)
+{
+	return emulate_instruction(&vmx->vcpu);
 }
 
 /* SDM "Exit Qualification for EPT Violations". */
@@ -542,7 +580,7 @@ static const struct {
 	[EXIT_REASON_CPUID]		 = { "cpuid", NULL },
 	[EXIT_REASON_HLT]		 = { "hlt", handle_hlt },
 	[EXIT_REASON_INVD]		 = { "invd", handle_nop },
-	[EXIT_REASON_INVLPG]		 = { "invlpg", NULL },
+	[EXIT_REASON_INVLPG]		 = { "invlpg", handle_invlpg },
 	[EXIT_REASON_RDPMC]		 = { "rdpmc", handle_gp },
 	[EXIT_REASON_VMCALL]		 = { "vmcall", handle_vmcall },
 	[EXIT_REASON_VMCLEAR]		 = { "vmclear", handle_undefined },
@@ -568,6 +606,7 @@ static const struct {
 	[EXIT_REASON_INVVPID]		 = { "invvpid", handle_undefined },
 	[EXIT_REASON_WBINVD]		 = { "wbinvd", handle_nop },
 	[EXIT_REASON_XSETBV]		 = { "xsetbv", handle_xsetbv },
+	[EXIT_REASON_INVPCID]		 = { "invpcid", handle_invpcid },
 	[EXIT_REASON_PML_FULL]		 = { "pml_full", handle_pml_full },
 };
 

@@ -271,8 +271,9 @@ int hw_set_msr(struct vcpu *vcpu, u32 index, u64 data)
 
 void hw_set_pat(struct vcpu *vcpu, u64 pat)
 {
+	/* our own tables name memory types by the host's */
 	if (vmx_has_pat_controls())
-		vmcs_write64(GUEST_IA32_PAT, pat);
+		vmcs_write64(GUEST_IA32_PAT, to_vmx(vcpu)->on_ept ? pat : vmx_caps.host_pat);
 }
 
 /* ---- the bitmap of intercepted MSRs ---------------------------------------------------------- */

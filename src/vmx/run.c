@@ -177,7 +177,7 @@ void hw_flush_tlb(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	vcpu->stats.tlb_flushes++;
-	if (vcpu->vm->mmu_mode == MMU_EPT) {
+	if (vmx->on_ept) {
 		/* also what was combined from it and the guest's own tables, under any VPID */
 		if (vmx_caps.ept_invept_single && vmx->eptp)
 			invept(VMX_EPT_EXTENT_CONTEXT, vmx->eptp);
@@ -204,13 +204,27 @@ void hw_flush_guest_tlb(struct vcpu *vcpu)
 		invvpid(VMX_VPID_EXTENT_ALL_CONTEXT, 0, 0);
 }
 
-/* The root of the hypervisor's tables for this vCPU. */
-void hw_set_root(struct vcpu *vcpu, hpa_t root)
+void hw_flush_address(struct vcpu *vcpu, gva_t gva)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	if (vcpu->vm->mmu_mode != MMU_EPT)
+	if (vmx->vpid && vmx_caps.invvpid_address)
+		invvpid(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmx->vpid, gva);
+	else
+		hw_flush_guest_tlb(vcpu);
+}
+
+/* The root of the hypervisor's tables for this vCPU. With another kind of them, a flush must follow. */
+void hw_set_root(struct vcpu *vcpu, enum hw_root kind, hpa_t root)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->on_ept != (kind == HW_ROOT_EPT))
+		vmx_use_ept(vmx, kind == HW_ROOT_EPT);
+	if (kind == HW_ROOT_GUEST) {
+		vmcs_writel(GUEST_CR3, root);
 		return;
+	}
 	vmx->eptp = root | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4 |
 		    (vmx_caps.ept_ad ? VMX_EPTP_AD_ENABLE_BIT : 0);
 	vmcs_write64(EPT_POINTER, vmx->eptp);

@@ -67,7 +67,7 @@ bool hw_can_run(struct vcpu *vcpu)
 
 	if (vmx_is_unrestricted(to_vmx(vcpu)))
 		return true;
-	if (!is_protected(vcpu) || !is_paging(vcpu))
+	if (!is_protected(vcpu))	/* without paging it runs on flat tables */
 		return false;
 	for (seg = SEG_ES; seg < NR_SEGS; seg++)
 		hw_get_segment(vcpu, &s[seg], seg);

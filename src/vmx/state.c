@@ -21,14 +21,14 @@
 
 u64 vmx_guest_owned_cr0(struct vmx_vcpu *vmx)
 {
-	return vmx->vcpu.vm->mmu_mode == MMU_EPT ? CR0_GUEST_OWNED : CR0_GUEST_OWNED & ~X86_CR0_WP;
+	return vmx->on_ept ? CR0_GUEST_OWNED : CR0_GUEST_OWNED & ~X86_CR0_WP;
 }
 
 u64 vmx_guest_owned_cr4(struct vmx_vcpu *vmx)
 {
 	u64 owned = CR4_GUEST_OWNED & ~vmx->vcpu.cr4_reserved;
 
-	return vmx->vcpu.vm->mmu_mode == MMU_EPT ? owned : owned & ~X86_CR4_PGE;
+	return vmx->on_ept ? owned : owned & ~X86_CR4_PGE;
 }
 
 /* ---- registers ------------------------------------------------------------------------------- */
@@ -72,7 +72,7 @@ void vmx_forget_cached(struct vmx_vcpu *vmx)
 	unsigned long lazy = BIT(R_RSP) | BIT(R_RIP) | BIT(R_RFLAGS) | BIT(R_CR0) |
 			     BIT(R_CR4);
 
-	if (vmx->vcpu.vm->mmu_mode == MMU_EPT)
+	if (vmx->on_ept)
 		lazy |= BIT(R_CR3);
 	vmx->vcpu.reg_avail &= ~lazy;
 	vmx->seg_avail = 0;
@@ -256,12 +256,46 @@ void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct
 
 /* ---- control registers ----------------------------------------------------------------------- */
 
-/* What VMX operation forces on, less what unrestricted guest lifts. */
-static u64 forced_cr0(void)
+/* Caching is the host's affair: CD in the guest would make it slow, not different. */
+static u64 hardware_cr0(struct vmx_vcpu *vmx)
 {
-	u64 must = vmx_caps.cr0_must;
+	u64 cr0 = vmx->vcpu.cr0 & ~(X86_CR0_CD | X86_CR0_NW);
 
-	return vmx_caps.unrestricted_guest ? must & ~(X86_CR0_PE | X86_CR0_PG) : must;
+	if (vmx_is_unrestricted(vmx))
+		return cr0 | (vmx_caps.cr0_must & ~(X86_CR0_PE | X86_CR0_PG));
+	/* shadow tables say what a supervisor may write, whatever the guest's WP is */
+	return cr0 | vmx_caps.cr0_must | (vmx->on_ept ? 0 : X86_CR0_PG | X86_CR0_WP);
+}
+
+static u64 hardware_cr4(struct vmx_vcpu *vmx)
+{
+	struct vcpu *vcpu = &vmx->vcpu;
+	u64 cr4 = vcpu->cr4;
+
+	if (!vmx->on_ept) {
+		/* our tables are PAE's or 4-level ones, and have one tag for all address spaces */
+		cr4 = (cr4 | X86_CR4_PAE) & ~(u64)X86_CR4_PCIDE;
+		if (!is_paging(vcpu))	/* flat: all pages are the user's */
+			cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP);
+	}
+	/* machine checks of the host's must get through while the guest runs */
+	return (cr4 & ~(u64)X86_CR4_MCE) | (cr4_read_shadow() & X86_CR4_MCE) | vmx_caps.cr4_must;
+}
+
+static void write_hardware_efer(struct vmx_vcpu *vmx)
+{
+	u64 efer = vmx->vcpu.efer;
+
+	/* with CR0.PG on, LME without LMA is a state that an entry refuses */
+	if (!vmx_is_unrestricted(vmx) && !(efer & EFER_LMA))
+		efer &= ~(u64)EFER_LME;
+	/* shadow tables use NX for what is theirs; the guest's walker knows what the guest has */
+	if (!vmx->on_ept && boot_cpu_has(X86_FEATURE_NX))
+		efer |= EFER_NX;
+	if (vmx_has_efer_controls())
+		vmcs_write64(GUEST_IA32_EFER, efer);
+	else
+		vmx->msr_area[0].value = efer;
 }
 
 /* In long mode an entry wants TR to be a busy 64-bit TSS; what an LTR left there may be 16-bit. */
@@ -282,10 +316,9 @@ void hw_set_cr0(struct vcpu *vcpu, u64 cr0)
 	vcpu->cr0 = cr0;
 	__set_bit(R_CR0, &vcpu->reg_avail);
 	vmcs_writel(CR0_READ_SHADOW, cr0);
-	/* PE and PG forced on would run the guest in a mode that it isn't in */
+	/* PE forced on would run the guest in a mode that it isn't in */
 	check_runnable(vmx);
-	/* caching is the host's affair: CD in the guest would make it slow, not different */
-	vmcs_writel(GUEST_CR0, (cr0 & ~(X86_CR0_CD | X86_CR0_NW)) | forced_cr0());
+	vmcs_writel(GUEST_CR0, hardware_cr0(vmx));
 	if (vcpu->efer & EFER_LMA)
 		make_tr_64bit(vmx);
 }
@@ -294,7 +327,8 @@ void hw_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	vcpu->cr3 = cr3;
 	__set_bit(R_CR3, &vcpu->reg_avail);
-	vmcs_writel(GUEST_CR3, cr3);
+	if (to_vmx(vcpu)->on_ept)
+		vmcs_writel(GUEST_CR3, cr3);
 }
 
 void hw_set_cr4(struct vcpu *vcpu, u64 cr4)
@@ -302,9 +336,7 @@ void hw_set_cr4(struct vcpu *vcpu, u64 cr4)
 	vcpu->cr4 = cr4;
 	__set_bit(R_CR4, &vcpu->reg_avail);
 	vmcs_writel(CR4_READ_SHADOW, cr4);
-	/* machine checks of the host's must get through while the guest runs */
-	vmcs_writel(GUEST_CR4, (cr4 & ~X86_CR4_MCE) | (cr4_read_shadow() & X86_CR4_MCE) |
-			       vmx_caps.cr4_must);
+	vmcs_writel(GUEST_CR4, hardware_cr4(to_vmx(vcpu)));
 }
 
 void hw_set_efer(struct vcpu *vcpu, u64 efer)
@@ -319,13 +351,7 @@ void hw_set_efer(struct vcpu *vcpu, u64 efer)
 		vmx->entry_controls = entry;
 		vmcs_write32(VM_ENTRY_CONTROLS, entry);
 	}
-	/* with CR0.PG forced on, LME without LMA is a state that an entry refuses */
-	if (!vmx_caps.unrestricted_guest && !(efer & EFER_LMA))
-		efer &= ~EFER_LME;
-	if (vmx_has_efer_controls())
-		vmcs_write64(GUEST_IA32_EFER, efer);
-	else
-		vmx->msr_area[0].value = efer;
+	write_hardware_efer(vmx);
 	/* without SCE, SYSCALL is undefined and its MSRs are out of the guest's reach */
 	if ((efer & EFER_SCE) && !(vmx->user_msr_used & BIT(USER_MSR_STAR))) {
 		vmx->user_msr_used |= BIT(USER_MSR_STAR) | BIT(USER_MSR_LSTAR) | BIT(USER_MSR_FMASK);
@@ -335,18 +361,61 @@ void hw_set_efer(struct vcpu *vcpu, u64 efer)
 		make_tr_64bit(vmx);
 }
 
-void vmx_load_pdptrs(struct vmx_vcpu *vmx, const u64 pdptr[4])
+void hw_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4])
 {
+	memcpy(vcpu->pdptr, pdptr, sizeof(vcpu->pdptr));
+	if (vcpu->vm->mmu_mode != MMU_EPT)
+		return;
 	vmcs_write64(GUEST_PDPTR0, pdptr[0]);
 	vmcs_write64(GUEST_PDPTR1, pdptr[1]);
 	vmcs_write64(GUEST_PDPTR2, pdptr[2]);
 	vmcs_write64(GUEST_PDPTR3, pdptr[3]);
 }
 
-void hw_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4])
+/* On EPT the guest loads them without an exit. */
+u64 hw_get_pdptr(struct vcpu *vcpu, int i)
 {
-	if (vmx_caps.ept)
-		vmx_load_pdptrs(to_vmx(vcpu), pdptr);
+	if (!to_vmx(vcpu)->on_ept)
+		return vcpu->pdptr[i];
+	switch (i) {
+	case 0:
+		return vmcs_read64(GUEST_PDPTR0);
+	case 1:
+		return vmcs_read64(GUEST_PDPTR1);
+	case 2:
+		return vmcs_read64(GUEST_PDPTR2);
+	default:
+		return vmcs_read64(GUEST_PDPTR3);
+	}
+}
+
+void vmx_write_masks(struct vmx_vcpu *vmx)
+{
+	vmcs_writel(CR0_GUEST_HOST_MASK, ~vmx_guest_owned_cr0(vmx));
+	vmcs_writel(CR4_GUEST_HOST_MASK, ~vmx_guest_owned_cr4(vmx));
+}
+
+/*
+ * The guest's state in the VMCS for a vCPU that goes on to EPT or off it. What was its own to
+ * change without an exit is read first, by the old masks.
+ */
+void vmx_move_control_state(struct vmx_vcpu *vmx, bool on_ept)
+{
+	struct vcpu *vcpu = &vmx->vcpu;
+
+	vcpu_cr0(vcpu);
+	vcpu_cr3(vcpu);
+	vcpu_cr4(vcpu);
+	vmx->on_ept = on_ept;
+	vmx_write_masks(vmx);
+	vmcs_writel(CR0_READ_SHADOW, vcpu->cr0);
+	vmcs_writel(CR4_READ_SHADOW, vcpu->cr4);
+	vmcs_writel(GUEST_CR0, hardware_cr0(vmx));
+	vmcs_writel(GUEST_CR4, hardware_cr4(vmx));
+	if (on_ept)
+		vmcs_writel(GUEST_CR3, vcpu->cr3);
+	write_hardware_efer(vmx);
+	hw_set_pat(vcpu, vcpu->msr_pat);
 }
 
 void vmx_set_cpu_controls(struct vmx_vcpu *vmx, u32 set, u32 clear)

@@ -69,14 +69,6 @@ static void write_controls(struct vmx_vcpu *vmx)
 	/* instructions that hw_cpuid_changed() allows */
 	u32 cpu2 = vmx_caps.cpu2 & ~(SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID);
 
-	if (vmx->vcpu.vm->mmu_mode == MMU_EPT) {
-		/* the guest's paging is its own business */
-		cpu &= ~(CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
-			 CPU_BASED_INVLPG_EXITING);
-		cpu2 |= SECONDARY_EXEC_ENABLE_EPT;
-		if (vmx_caps.unrestricted_guest)
-			cpu2 |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
-	}
 	if (vmx->vpid) {
 		cpu2 |= SECONDARY_EXEC_ENABLE_VPID;
 		vmcs_write16(VIRTUAL_PROCESSOR_ID, vmx->vpid);
@@ -113,10 +105,20 @@ static void write_msr_area(struct vmx_vcpu *vmx)
 	vmcs_write32(VM_EXIT_MSR_LOAD_COUNT, 1);
 }
 
-static void write_masks(struct vmx_vcpu *vmx)
+/* With EPT the guest's paging is its own business. */
+void vmx_use_ept(struct vmx_vcpu *vmx, bool on)
 {
-	vmcs_writel(CR0_GUEST_HOST_MASK, ~vmx_guest_owned_cr0(vmx));
-	vmcs_writel(CR4_GUEST_HOST_MASK, ~vmx_guest_owned_cr4(vmx));
+	u32 paging = CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
+		     CPU_BASED_INVLPG_EXITING;
+	u32 ept = SECONDARY_EXEC_ENABLE_EPT |
+		  (vmx_caps.unrestricted_guest ? SECONDARY_EXEC_UNRESTRICTED_GUEST : 0);
+
+	vmx_set_cpu_controls(vmx, on ? 0 : paging, on ? paging : 0);
+	vmx->cpu2_controls = on ? vmx->cpu2_controls | ept : vmx->cpu2_controls & ~ept;
+	if (vmx->cpu_controls & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
+		vmcs_write32(SECONDARY_VM_EXEC_CONTROL, vmx->cpu2_controls);
+	vmcs_write32(EXCEPTION_BITMAP, EXCEPTIONS_INTERCEPTED | (on ? 0 : BIT(X86_TRAP_PF)));
+	vmx_move_control_state(vmx, on);
 }
 
 struct vcpu *hw_vcpu_alloc(struct vm *vm)
@@ -146,7 +148,7 @@ struct vcpu *hw_vcpu_alloc(struct vm *vm)
 	write_constant_host_state();
 	write_controls(vmx);
 	write_msr_area(vmx);
-	write_masks(vmx);
+	vmx_use_ept(vmx, vm->mmu_mode == MMU_EPT);
 	vmx_pml_setup(vmx);
 	put_cpu();
 	return &vmx->vcpu;
@@ -242,7 +244,7 @@ void hw_cpuid_changed(struct vcpu *vcpu)
 		vmx->cpu2_controls = cpu2;
 		vmcs_write32(SECONDARY_VM_EXEC_CONTROL, cpu2);
 	}
-	write_masks(vmx);
+	vmx_write_masks(vmx);
 }
 
 /* ---- load and put ---------------------------------------------------------------------------- */

@@ -18,11 +18,12 @@ struct vmx_caps {
 	u32 exit, entry;		/* VM-exit and VM-entry controls, likewise */
 	u32 revision;			/* of the VMCS */
 	bool ept, ept_ad, pml, ept_2m, ept_1g, ept_invept_single;
-	bool vpid, invvpid_single;
+	bool vpid, invvpid_single, invvpid_address;
 	bool unrestricted_guest;
 	bool ins_outs_info;		/* exits of INS and OUTS say what they are */
 	u64 cr0_must, cr0_may, cr4_must, cr4_may;	/* bits that VMX operation fixes */
 	u64 host_xcr0;			/* 0 without XSAVE */
+	u64 host_pat;
 };
 
 extern struct vmx_caps vmx_caps;
@@ -80,6 +81,7 @@ struct vmx_vcpu {
 	u32 entry_controls;
 	u64 host_cr3, host_cr4, host_rsp;
 	u64 eptp;
+	bool on_ept;			/* else on tables of ours in the place of the guest's */
 
 	/* segments: valid with their bit of seg_avail */
 	struct vmx_segment { u64 base; u32 limit, ar; u16 selector; } seg[NR_SEGS];
@@ -167,11 +169,16 @@ void vmx_flush_l1d(struct vmx_vcpu *vmx);	/* noinstr; before the entry */
 DECLARE_STATIC_KEY_FALSE(vmx_l1d_flush_wanted);
 extern bool vmx_itlb_multihit;			/* no executable large pages */
 
+/* ---- vcpu.c ---------------------------------------------------------------------------------- */
+
+void vmx_use_ept(struct vmx_vcpu *vmx, bool on);	/* what depends on it; the VMCS is loaded */
+
 /* ---- state.c --------------------------------------------------------------------------------- */
 
 void vmx_set_cpu_controls(struct vmx_vcpu *vmx, u32 set, u32 clear);
 void vmx_forget_cached(struct vmx_vcpu *vmx);	/* after an exit: all but what is always saved */
-void vmx_load_pdptrs(struct vmx_vcpu *vmx, const u64 pdptr[4]);
+void vmx_write_masks(struct vmx_vcpu *vmx);
+void vmx_move_control_state(struct vmx_vcpu *vmx, bool on_ept);
 /* Bits of CR0 and CR4 that the guest changes without an exit. */
 u64 vmx_guest_owned_cr0(struct vmx_vcpu *vmx);
 u64 vmx_guest_owned_cr4(struct vmx_vcpu *vmx);
