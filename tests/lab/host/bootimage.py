@@ -83,15 +83,16 @@ def memory_map(memory_mb, payload):
     ]
 
 
-def boot_params(bzimage, initrd_size, e820):
-    """Linux's struct boot_params: the bzImage's setup header, and what a loader fills in."""
+def boot_params(bzimage, initrd_size, e820, base=0):
+    """Linux's struct boot_params: the bzImage's setup header, and what a loader fills in. All lies
+    `base` bytes higher than it would usually."""
     params = bytearray(0x1000)
     end = 0x202 + bzimage[0x201]
     params[0x1F1:end] = bzimage[0x1F1:end]
     params[0x210] = 0xFF  # type_of_loader: none of the known
     params[0x211] = (params[0x211] | 0x01) & ~0x02  # loadflags: loaded high, KASLR off
-    struct.pack_into("<II", params, 0x218, INITRD, initrd_size)  # ramdisk_image, ramdisk_size
-    struct.pack_into("<I", params, 0x228, HEADER + COMMAND_LINE)  # cmd_line_ptr
+    struct.pack_into("<II", params, 0x218, base + INITRD, initrd_size)  # ramdisk
+    struct.pack_into("<I", params, 0x228, base + HEADER + COMMAND_LINE)  # cmd_line_ptr
     params[0x1E8] = len(e820)
     for i, entry in enumerate(e820):
         struct.pack_into("<QQI", params, 0x2D0 + 20 * i, *entry)
