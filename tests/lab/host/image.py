@@ -42,7 +42,7 @@ def kernel_modules(machine):
     files = {}
     for spec in machine.modules:
         name, *parameters = spec.split(",")
-        for path in kernel.module_files(machine.kernel.version, name):
+        for path in kernel.module_files(machine.kernel, name):
             files.setdefault(path, [])
         files[path] = parameters
     return files.items()

@@ -10,16 +10,18 @@ import subprocess
 import tempfile
 import zlib
 
+from host import debugkernel
 from host.errors import LabError
 
 MODULES = "/lib/modules"
 
 
 class Kernel:
-    def __init__(self, version, image):
+    def __init__(self, version, image, modules=None, headers=None):
         self.version = version
         self.image = image
-        self.headers = f"{MODULES}/{version}/build"
+        self.modules = modules or f"{MODULES}/{version}"
+        self.headers = headers or f"{MODULES}/{version}/build"
 
 
 def version_order(version):
@@ -44,7 +46,12 @@ def default_version():
 
 
 def find(wanted=None):
-    """A kernel by version or by the path of its vmlinuz; without either, the default."""
+    """A kernel by version, by the path of its vmlinuz, or the debug kernel; by default Debian's."""
+    if wanted == debugkernel.NAME:
+        directory = debugkernel.directory()
+        image = f"{directory}/vmlinuz"
+        version = image_version(image)
+        return Kernel(version, image, f"{directory}/lib/modules/{version}", f"{directory}/headers")
     if wanted and "/" in wanted:
         image = os.path.realpath(wanted)
         version = image_version(image)
@@ -105,22 +112,22 @@ def decompress(image):
     return elf
 
 
-def module_files(version, name):
+def module_files(chosen, name):
     """The files to insert for a module of this kernel, those it depends on first."""
-    directory = f"{MODULES}/{version}"
+    directory = chosen.modules
     wanted = name.replace("-", "_")
     try:
         with open(f"{directory}/modules.dep", encoding="utf-8") as f:
             lines = f.read().splitlines()
     except OSError as error:
         raise LabError(
-            f"cannot read the list of modules of kernel {version}: {error.strerror}"
+            f"cannot read the list of modules of kernel {chosen.version}: {error.strerror}"
         ) from error
     for line in lines:
         path, _, needs = line.partition(":")
         if module_name(path) == wanted:
             return [f"{directory}/{p}" for p in reversed(needs.split())] + [f"{directory}/{path}"]
-    raise LabError(f"kernel {version} has no module {name}")
+    raise LabError(f"kernel {chosen.version} has no module {name}")
 
 
 def module_name(path):

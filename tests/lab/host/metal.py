@@ -38,7 +38,7 @@ def run(machine, job, directory):
         os.lseek(log.fileno(), 0, os.SEEK_END)
         try:
             for spec in machine.modules + job.modules:
-                insert(spec, machine.kernel.version, inserted)
+                insert(spec, machine.kernel, inserted)
             run_command(job, directory, outcome)
         finally:
             for name in reversed(inserted):
@@ -60,10 +60,10 @@ def place(directory, source, destination):
         shutil.copy(source, target)
 
 
-def insert(spec, version, inserted):
+def insert(spec, chosen, inserted):
     """Inserts a module and those that it depends on, unless they are there; notes which."""
     name, *parameters = spec.split(",")
-    files = [name] if name.endswith(".ko") else kernel.module_files(version, name)
+    files = [name] if name.endswith(".ko") else kernel.module_files(chosen, name)
     for path in files:
         if os.path.exists(f"/sys/module/{kernel.module_name(path)}"):
             if path == files[-1] and parameters:

@@ -21,7 +21,7 @@ from host.machine import WRONG_TSC_FREQUENCY
 BOCHS = "/usr/bin/bochs-bin"
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 VGA_BIOS = "/usr/share/vgabios/vgabios.bin"
-BOOT_SECONDS = 300  # a cold boot takes 5 to 15
+BOOT_SECONDS = 1200  # a cold boot takes 5 to 15; the debug kernel's, on a busy machine, minutes
 
 # Bochs saves this list in another order than it registered the devices in, but restores their
 # timers by index. So the same order is dictated both times.

@@ -16,6 +16,7 @@ TOP = os.path.dirname(os.path.dirname(SOURCE))
 
 KEEP_DAYS = 14
 KEEP_ENTRIES = 24
+LONG_TO_BUILD = "kernel-"  # kept, however many others there are
 
 
 def directory():
@@ -96,7 +97,8 @@ def _prune(cache):
     )
     for rank, name in enumerate(entries):
         path = os.path.join(cache, name)
-        if rank < KEEP_ENTRIES and time.time() - last_use(name) < KEEP_DAYS * 86400:
+        dear = rank < KEEP_ENTRIES or name.startswith(LONG_TO_BUILD)
+        if dear and time.time() - last_use(name) < KEEP_DAYS * 86400:
             continue
         with contextlib.suppress(BlockingIOError), _locked(
             path + ".lock", fcntl.LOCK_EX | fcntl.LOCK_NB

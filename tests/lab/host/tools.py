@@ -71,4 +71,4 @@ def lab_module(chosen):
         shutil.rmtree(tree)
 
     sources = store.source("guest/minilab.c", "guest/Kbuild", "host/tools.py")
-    return store.entry("module", store.key(chosen.version, *sources), build)
+    return store.entry("module", store.key(("file", chosen.image), *sources), build)
