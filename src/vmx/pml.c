@@ -40,7 +40,8 @@ void hw_update_dirty_log(struct vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 cpu2 = vmx->cpu2_controls & ~SECONDARY_EXEC_ENABLE_PML;
 
-	if (vmx->pml && READ_ONCE(vcpu->vm->logging))
+	/* the flat tables of a guest without paging are write-protected instead */
+	if (vmx->pml && vmx->on_ept && READ_ONCE(vcpu->vm->logging))
 		cpu2 |= SECONDARY_EXEC_ENABLE_PML;
 	if (cpu2 == vmx->cpu2_controls)
 		return;

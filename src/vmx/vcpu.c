@@ -119,6 +119,8 @@ void vmx_use_ept(struct vmx_vcpu *vmx, bool on)
 		vmcs_write32(SECONDARY_VM_EXEC_CONTROL, vmx->cpu2_controls);
 	vmcs_write32(EXCEPTION_BITMAP, EXCEPTIONS_INTERCEPTED | (on ? 0 : BIT(X86_TRAP_PF)));
 	vmx_move_control_state(vmx, on);
+	if (vmx->pml)
+		hw_update_dirty_log(&vmx->vcpu);
 }
 
 struct vcpu *hw_vcpu_alloc(struct vm *vm)
