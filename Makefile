@@ -31,8 +31,8 @@ help:
 	@echo
 	@echo 'For those who change it:'
 	@echo '  make check        every test; ends with "N passed, N failed"'
-	@echo '  make check-all    the same on every CPU model of the lab'
-	@echo '  make check-debug  the same on a kernel with its debugging checks'
+	@echo '  make check-all    the same on every CPU model, without each feature, and check-debug'
+	@echo '  make check-debug  the same on a kernel that checks itself, and on a preemptible one'
 	@echo '  make bench        what each operation costs, beside KVM'
 	@echo '  make sparse       check the module with sparse'
 	@echo '  make deps         install the Debian packages in tests/packages that are missing'
@@ -59,7 +59,9 @@ $(PROGRAMS):
 tests/selftests: tests/guests
 
 deps:
-	@tests/install-packages
+	@tests/install-packages $(DEPS)
+
+check-all check-debug: DEPS := debug
 
 # These install what is missing, then begin anew: only then is it known which kernel there is.
 demo lab-shell check check-all check-debug bench: deps
@@ -81,8 +83,7 @@ run-check-all:
 	@tests/check --kernel '$(KVER)' --all-models $(ONLY)
 
 run-check-debug:
-	@echo 'There is no kernel with debugging checks (KASAN, lockdep) for the lab yet.' >&2
-	@exit 1
+	@tests/check --kernel '$(KVER)' --debug $(ONLY)
 
 run-bench: all
 	@$(MAKE) -C tests/bench run

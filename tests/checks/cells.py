@@ -16,6 +16,8 @@ class Cell:
     cpus: int = 1
     device: str = "/dev/minivmm"
     modules: list = field(default_factory=lambda: ["minivmm.ko"])
+    kernel: str = None  # "debug": the lab's (tests/lab/kernel); else the one that is asked for
+    append: str = ""  # of the lab's kernel's command line
     selftests: dict = None  # program: patterns of its tests; all of all where there is none
     commands: dict = field(default_factory=dict)  # name: Command, other than selftests
 
@@ -43,9 +45,20 @@ def debian_boot(mmu):
     return Command(["tests/lab/demo/run"], expect="42", environment={"MMU": mmu})
 
 
+def reboot(way):
+    return Command(["tests/lab/reboot/run", way], expect="arrived")
+
+
 CELLS = [
     Cell("skylake-ept", "corei7_skylake_x", commands={"boot_debian": debian_boot("ept")}),
-    Cell("haswell-ept-2cpus", "corei7_haswell_4770", cpus=2),
+    Cell("skylake-shadow", "corei7_skylake_x", mmu="shadow"),
+    Cell(
+        "haswell-ept-2cpus",
+        "corei7_haswell_4770",
+        cpus=2,
+        commands={"kexec": reboot("kexec"), "panic": reboot("panic")},
+    ),
+    Cell("haswell-shadow-2cpus", "corei7_haswell_4770", mmu="shadow", cpus=2),
     Cell(
         "skylake-beside-kvm",
         "corei7_skylake_x",
@@ -54,13 +67,8 @@ CELLS = [
     ),
     # The same tests on KVM: what fails here is a wrong test, or a bug of Bochs.
     Cell("skylake-kvm", "corei7_skylake_x", device="/dev/kvm", modules=["kvm_intel,pml=0"]),
-    # No EPT, nor unrestricted guest: what the module can't do there is refused.
-    Cell(
-        "penryn",
-        "core2_penryn_t9600",
-        mmu="default",
-        selftests={"abi": [], "system": ["create_vm_of_each_mmu"]},
-    ),
+    # No EPT, VPID, nor unrestricted guest.
+    Cell("penryn-shadow", "core2_penryn_t9600", mmu="shadow"),
 ]
 
 # What `make check-all` adds.
@@ -71,7 +79,30 @@ MORE_CELLS = [
     Cell("ivybridge-ept", "corei7_ivy_bridge_3770k"),
     Cell("broadwell-ept", "broadwell_ult"),
     Cell("cannonlake-ept", "corei3_cnl"),
+    Cell("lynnfield-shadow", "corei5_lynnfield_750", mmu="shadow"),
     Cell(
         "haswell-kvm-2cpus", "corei7_haswell_4770", cpus=2, device="/dev/kvm", modules=["kvm_intel"]
     ),
+    Cell("skylake-shadow-kvm", "corei7_skylake_x", "shadow", 1, "/dev/kvm", ["kvm_intel,ept=0"]),
+]
+
+# Each optional feature of the CPU off, alone. Those that change how guest memory is mapped or its
+# translations are tagged matter to both MMUs.
+OPTIONAL = ("ept_ad", "large_pages", "vpid", "unrestricted_guest", "vnmi", "ple", "efer_controls")
+OPTIONAL += ("pml",)
+MORE_CELLS += [
+    Cell(f"skylake-{mmu}-without-{name}", "corei7_skylake_x", mmu, modules=[f"minivmm.ko,{name}=0"])
+    for name in OPTIONAL
+    for mmu in (("ept", "shadow") if name in ("large_pages", "vpid") else ("ept",))
+]
+MORE_CELLS += [
+    Cell("skylake-shadow-without-ept", "corei7_skylake_x", "shadow", modules=["minivmm.ko,ept=0"])
+]
+
+# What `make check-debug` runs.
+DEBUG_CELLS = [
+    Cell("debug-ept", "corei7_haswell_4770", kernel="debug"),
+    Cell("debug-shadow", "corei7_haswell_4770", mmu="shadow", kernel="debug"),
+    Cell("preempt-ept-2cpus", "corei7_haswell_4770", cpus=2, append="preempt=full"),
+    Cell("preempt-shadow", "corei7_haswell_4770", mmu="shadow", append="preempt=full"),
 ]

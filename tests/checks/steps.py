@@ -8,6 +8,7 @@ import shutil
 import subprocess
 
 from checks.tap import Reader
+from host import kernel
 
 DIAGNOSTIC = re.compile(r"^(\S+?):\d+(?::\d+)?: (?:fatal )?(?:warning|error): .*")
 UNIT_SECONDS = 1800  # all of them: a last resort against one that hangs
@@ -38,10 +39,11 @@ def verdict(group, name, failures):
     return not failures
 
 
-def module(suite):
+def module(suite, version):
     """Builds a copy of the module's sources from nothing, at W=1 and with sparse (C=1)."""
-    group = suite.report.group("build")
-    tree = os.path.abspath(f"{suite.directory}/module")
+    group = suite.report.group("build" if version == suite.kernel else f"build for {version}")
+    headers = kernel.find(version).headers
+    tree = os.path.abspath(f"{suite.directory}/module-{version}")
     shutil.rmtree(tree, ignore_errors=True)
     no_objects = shutil.ignore_patterns("*.o", "*.ko", "*.mod", "*.mod.c", ".*", "offsets.*[sh]")
     for name in ("src", "include"):
@@ -49,7 +51,7 @@ def module(suite):
     shutil.copy("Kbuild", tree)
     status, said = run_logged(
         suite.log("module"),
-        ["make", f"-j{suite.jobs}", "-C", suite.headers, f"M={tree}", "W=1", "C=1", "modules"],
+        ["make", f"-j{suite.jobs}", "-C", headers, f"M={tree}", "W=1", "C=1", "modules"],
     )
     ours = [
         line.replace(tree + "/", "")
@@ -63,7 +65,7 @@ def module(suite):
     verdict(group, "module without a warning at W=1", gcc or unbuilt)
     verdict(group, "sparse (C=1) finds nothing", sparse or unbuilt)
     if built:
-        suite.module = f"{tree}/minivmm.ko"
+        suite.modules[version] = f"{tree}/minivmm.ko"
 
 
 def runner(suite):
