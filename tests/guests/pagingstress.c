@@ -46,7 +46,7 @@ static u32 step_count;
 static u64 seed;
 static u64 steps_before, accesses, faults, edits;
 static bool has_smep, has_smap;
-static bool smap_without_wp;		/* may they come together? An MMU in software may go wrong */
+static bool all_controls;		/* SMAP without WP, and changes of NXE: KVM's shadow MMU errs */
 
 /* The shape of the tables in one mode. */
 static u32 indices[5][4], index_count[5];
@@ -556,14 +556,14 @@ static void change_control(void)
 	if (!may_be_root(c.cr3))
 		return;
 	if (what == 0) {
-		c.wp = !c.wp || (c.smap && !smap_without_wp);
+		c.wp = !c.wp || (c.smap && !all_controls);
 		add((struct step){ .kind = S_CR0, .value = cr0_of(&c) });
 	} else if (what == 1) {
 		c.smep = has_smep && one_in(2);
 		c.smap = has_smap && one_in(2);
-		c.smap &= c.wp || smap_without_wp;
+		c.smap &= c.wp || all_controls;
 		add((struct step){ .kind = S_CR4, .value = cr4_of(&c) });
-	} else if (has_nx() && c.mode != PM_32) {
+	} else if (has_nx() && c.mode != PM_32 && all_controls) {
 		c.nxe = !c.nxe;
 		add((struct step){ .kind = S_EFER, .value = efer_of(&c) });
 	}
@@ -773,16 +773,16 @@ GUEST_TEST(two_levels_without_pse)
 	stress((struct pm_cpu){ .mode = PM_32 }, SEED, 10);
 }
 
-GUEST_TEST(four_levels_smap_without_wp)
+GUEST_TEST(four_levels_all_controls)
 {
-	smap_without_wp = true;
+	all_controls = true;
 	for (u64 i = 1; i <= 2; i++)
 		stress((struct pm_cpu){ .mode = PM_LONG }, i * SEED, 10);
 }
 
-GUEST_TEST(pae_smap_without_wp)
+GUEST_TEST(pae_all_controls)
 {
-	smap_without_wp = true;
+	all_controls = true;
 	for (u64 i = 1; i <= 2; i++)
 		stress((struct pm_cpu){ .mode = PM_PAE }, i * SEED, 10);
 }

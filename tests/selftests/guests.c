@@ -45,8 +45,8 @@ static const struct {
 	{ "paging.nx_becomes_reserved", true, "KVM's shadow pages don't tell EFER.NX apart" },
 	{ "pagingmatrix.two_levels_4k_with_nxe", true, "KVM sets I/D for EFER.NXE without PAE" },
 	{ "pagingmatrix.two_levels_4m_with_nxe", true, "KVM sets I/D for EFER.NXE without PAE" },
-	{ "pagingstress.four_levels_smap_without_wp", true, "after an access with AC, SMAP is lost" },
-	{ "pagingstress.pae_smap_without_wp", true, "after an access with AC, SMAP is lost" },
+	{ "pagingstress.four_levels_all_controls", true, "SMAP without WP is lost after AC; EFER.NXE" },
+	{ "pagingstress.pae_all_controls", true, "SMAP without WP is lost after AC; EFER.NXE" },
 };
 
 /* Where the emulated CPU is, whoever uses it. */
