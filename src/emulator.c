@@ -632,7 +632,7 @@ void emu_host_cpuid(struct emu *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 void emu_host_invlpg(struct emu *e, u64 linear)
 {
 	tlb_clear(to_emulator(e));
-	hw_flush_guest_tlb(to_emulator(e)->vcpu);
+	mmu_invlpg(to_emulator(e)->vcpu, linear);
 }
 
 static enum emu_mode emulator_mode(struct vcpu *vcpu)

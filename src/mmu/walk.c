@@ -10,7 +10,7 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
-#include "mmu/mmu.h"
+#include "mmu/walk.h"
 
 #define MAX_TRIES	1000	/* while other CPUs of the guest's change what is walked */
 

@@ -152,7 +152,9 @@ u32 hw_interrupt_shadow(struct vcpu *vcpu) { return t.shadow; }
 void hw_set_interrupt_shadow(struct vcpu *vcpu, bool mov_ss) { t.shadow = true; }
 bool hw_interrupt_allowed(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF && !t.shadow; }
 void hw_set_nmi_masked(struct vcpu *vcpu, bool masked) { t.nmi_masked = masked; }
-void hw_flush_guest_tlb(struct vcpu *vcpu) { }
+void mmu_invlpg(struct vcpu *vcpu, gva_t gva) { }
+void mmu_guest_wrote(struct vm *vm, gpa_t gpa, unsigned int len) { }
+bool mmu_unprotect(struct vcpu *vcpu) { return false; }
 bool hw_can_run(struct vcpu *vcpu) { return t.runnable; }
 bool lapic_has_events(struct vcpu *vcpu) { return false; }
 bool vcpu_runnable(struct vcpu *vcpu) { return vcpu->mp_state == MP_RUNNABLE; }
