@@ -473,12 +473,13 @@ void emu_begin(struct emu *e, unsigned int len)
 
 enum emu_result emu_execute(struct emu *e)
 {
-	u8 cpl = e->cpl;
+	u8 cpl = e->cpl, mode = e->mode;
 	enum emu_result r;
 
 	emu_begin(e, e->insn.len);
 	r = perform(e);
 	e->cpl = cpl;	/* which an operation may have changed for its own use */
+	e->mode = mode;
 	return r;
 }
 

@@ -217,11 +217,11 @@ static enum emu_result far_call_gate(struct emu *e, const struct descriptor *gat
 	r = enter_code(e, &code, cpl, gate_offset(gate), gp);
 	if (r != EMU_OK || !is_call)
 		return r;
+	if (e->long_mode)
+		e->mode = EMU_LONG;
 	if (inner)
 		return call_inner(e, cpl, size, count, back);
 	emu_stack(e, &s);
-	if (e->long_mode)	/* the handler is 64-bit code, and so is its stack */
-		s = (struct stack){ .sp = emu_reg(e, EMU_RSP), .mask = ~0ull };
 	return push_return(e, &s, size, back);
 }
 
@@ -509,7 +509,7 @@ static enum emu_result same_stack(struct emu *e, unsigned int size, struct stack
 	emu_stack(e, s);
 	if (!e->long_mode)
 		return EMU_OK;
-	*s = (struct stack){ .sp = frame[1] & ~15ull, .mask = ~0ull };
+	s->sp &= ~15ull;
 	return push_all(e, s, size, frame, 2);
 }
 
@@ -535,6 +535,8 @@ static enum emu_result deliver_gate(struct emu *e, const struct emu_event *event
 	r = enter_code(e, &code, cpl, gate_offset(gate), f);
 	if (r != EMU_OK)
 		return r;
+	if (e->long_mode)	/* the handler is 64-bit code, and so is its stack */
+		e->mode = EMU_LONG;
 	r = cpl != e->cpl || ist ? interrupt_stack(e, cpl, ist, ext, size, &s) :
 				   same_stack(e, size, &s);
 	if (r == EMU_OK)
@@ -596,13 +598,14 @@ static enum emu_result deliver(struct emu *e, const struct emu_event *event, u64
 
 enum emu_result emu_deliver(struct emu *e, const struct emu_event *event)
 {
+	u8 cpl = e->cpl, mode = e->mode;
 	enum emu_result r;
-	u8 cpl = e->cpl;
 
 	emu_begin(e, 0);
 	e->out.rflags = e->rflags;
 	r = deliver(e, event, e->rflags);
 	e->cpl = cpl;
+	e->mode = mode;
 	return r;
 }
 

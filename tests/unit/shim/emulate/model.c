@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The guest of the emulator's tests. */
+#include <cpuid.h>
+
 #include <linux/kernel.h>
 
 #include "model.h"
@@ -19,11 +21,9 @@ static void set_flat(struct model *m, enum emu_mode mode)
 	m->seg[EMU_LDTR].unusable = 1;
 }
 
-struct model *model_new(enum emu_mode mode)
+void model_init(struct model *m, enum emu_mode mode)
 {
-	struct model *m = calloc(1, sizeof(*m));
-
-	assert_non_null(m);
+	memset(m, 0, sizeof(*m));
 	m->e.regs = m->regs;
 	m->e.port_data = m->port_data;
 	m->e.batch = EMU_BATCH;
@@ -34,6 +34,14 @@ struct model *model_new(enum emu_mode mode)
 	m->fpu_control = 0x37f;
 	m->e.rip = 0x1000;
 	set_flat(m, mode);
+}
+
+struct model *model_new(enum emu_mode mode)
+{
+	struct model *m = malloc(sizeof(*m));
+
+	assert_non_null(m);
+	model_init(m, mode);
 	return m;
 }
 
@@ -459,11 +467,13 @@ void emu_host_invlpg(struct emu *e, u64 linear)
 /* As the test's CPU has them, so that both can be compared. */
 bool emu_host_has(struct emu *e, enum emu_feature feature)
 {
+	unsigned int a, b, c = 0, d;
+
 	switch (feature) {
 	case EMU_HAS_BMI1:
 		return __builtin_cpu_supports("bmi");
 	case EMU_HAS_LZCNT:
-		return __builtin_cpu_supports("lzcnt");
+		return __get_cpuid(0x80000001, &a, &b, &c, &d) && c & 1 << 5;
 	case EMU_HAS_POPCNT:
 		return __builtin_cpu_supports("popcnt");
 	case EMU_HAS_CX16:

@@ -71,6 +71,7 @@ struct model {
 };
 
 struct model *model_new(enum emu_mode mode);
+void model_init(struct model *m, enum emu_mode mode);	/* the same in its place */
 void model_free(struct model *m);
 struct model_page *model_map(struct model *m, u64 linear, unsigned int flags);
 u8 *model_at(struct model *m, u64 linear);		/* NULL: not mapped */
