@@ -41,6 +41,12 @@ struct xsdt {
 	uint64_t tables[2];
 } __attribute__((packed));
 
+/* The same for those who know ACPI 1.0 only: GRUB, to switch off. */
+struct rsdt {
+	struct header h;
+	uint32_t tables[2];
+} __attribute__((packed));
+
 /* A register: where it is, and how wide. */
 struct gas {
 	uint8_t space, bits, offset, access;
@@ -262,18 +268,29 @@ static uint32_t put_xsdt(struct acpi_blob *b, uint32_t fadt, uint32_t madt)
 	return finish(b, start);
 }
 
-static void build_rsdp(struct acpi_blob *b, uint32_t xsdt)
+static uint32_t put_rsdt(struct acpi_blob *b, uint32_t fadt, uint32_t madt)
+{
+	struct rsdt r = { .h = header("RSDT", 1), .tables = { fadt, madt } };
+	uint32_t start = put(b, &r, sizeof(r));
+
+	link(b, start + offsetof(struct rsdt, tables[0]), sizeof(r.tables[0]));
+	link(b, start + offsetof(struct rsdt, tables[1]), sizeof(r.tables[1]));
+	return finish(b, start);
+}
+
+static void build_rsdp(struct acpi_blob *b, uint32_t rsdt, uint32_t xsdt)
 {
 	struct rsdp r = {
 		.signature = "RSD PTR ", .oem = OEM_ID, .revision = 2, .length = sizeof(r),
-		.xsdt = xsdt,
+		.rsdt = rsdt, .xsdt = xsdt,
 	};
 
 	_Static_assert(sizeof(r) == sizeof(b->rsdp), "the RSDP of revision 2");
 	r.checksum = checksum((uint8_t *)&r, offsetof(struct rsdp, length));
 	r.extended_checksum = checksum((uint8_t *)&r, sizeof(r));
 	memcpy(b->rsdp, &r, sizeof(r));
-	b->rsdp_link = (struct acpi_link) { offsetof(struct rsdp, xsdt), sizeof(r.xsdt) };
+	b->rsdp_links[0] = (struct acpi_link) { offsetof(struct rsdp, rsdt), sizeof(r.rsdt) };
+	b->rsdp_links[1] = (struct acpi_link) { offsetof(struct rsdp, xsdt), sizeof(r.xsdt) };
 	b->rsdp_sums[0] = (struct acpi_sum) {
 		offsetof(struct rsdp, checksum), 0, offsetof(struct rsdp, length),
 	};
@@ -285,14 +302,15 @@ static void build_rsdp(struct acpi_blob *b, uint32_t xsdt)
 void acpi_build(struct acpi_blob *b, unsigned int cpus)
 {
 	struct facs facs = { .signature = "FACS", .length = sizeof(facs) };
-	uint32_t at_facs, dsdt, fadt, madt;
+	uint32_t at_facs, dsdt, fadt, madt, rsdt;
 
 	memset(b, 0, sizeof(*b));
 	at_facs = put(b, &facs, sizeof(facs));	/* first: it is to be aligned */
 	dsdt = put_dsdt(b);
 	fadt = put_fadt(b, at_facs, dsdt);
 	madt = put_madt(b, cpus);
-	build_rsdp(b, put_xsdt(b, fadt, madt));
+	rsdt = put_rsdt(b, fadt, madt);
+	build_rsdp(b, rsdt, put_xsdt(b, fadt, madt));
 }
 
 static void relocate(uint8_t *bytes, const struct acpi_link *l, uint64_t base)
@@ -319,7 +337,8 @@ void acpi_write(struct guest_mem *mem, unsigned int cpus)
 		relocate(b.tables, &b.links[i], TABLES_START);
 	for (i = 0; i < b.nr_sums; i++)
 		mend(b.tables, &b.sums[i]);
-	relocate(b.rsdp, &b.rsdp_link, TABLES_START);
+	for (i = 0; i < 2; i++)
+		relocate(b.rsdp, &b.rsdp_links[i], TABLES_START);
 	for (i = 0; i < 2; i++)
 		mend(b.rsdp, &b.rsdp_sums[i]);
 	mem_write(mem, TABLES_START, b.tables, b.size);

@@ -34,7 +34,7 @@ struct acpi_blob {
 	unsigned int nr_sums;
 
 	uint8_t rsdp[36];		/* it stands apart: guests look for it below 1 MiB */
-	struct acpi_link rsdp_link;
+	struct acpi_link rsdp_links[2];
 	struct acpi_sum rsdp_sums[2];
 };
 

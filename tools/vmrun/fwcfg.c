@@ -135,7 +135,8 @@ int fwcfg_add_acpi(struct fwcfg *f, unsigned int cpus, struct error *err)
 	add_file(&script, TABLES_FILE, 64, ZONE_HIGH);
 	for (i = 0; i < blob.nr_links; i++)
 		add_link(&script, TABLES_FILE, &blob.links[i]);
-	add_link(&script, RSDP_FILE, &blob.rsdp_link);
+	for (i = 0; i < 2; i++)
+		add_link(&script, RSDP_FILE, &blob.rsdp_links[i]);
 	/* The sums were right before the pointers were moved: the script mends the difference. */
 	for (i = 0; i < blob.nr_sums; i++)
 		add_checksum(&script, TABLES_FILE, &blob.sums[i]);
