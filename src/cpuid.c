@@ -273,6 +273,10 @@ static void mask_leaf(struct minivmm_cpuid_entry2 *e)
 	case HYPERVISOR:
 		set_signature(e);
 		break;
+	case HYPERVISOR + 1:
+		keep(e, 0, 0, 0, 0);
+		e->eax = clock_pv_features();
+		break;
 	case 0x80000000:
 		e->eax = min_t(u32, e->eax, MAX_EXTENDED);
 		break;

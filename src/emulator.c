@@ -680,7 +680,8 @@ static noinline void commit_rest(struct emulator *em)
 		vcpu_request(vcpu, REQ_EVENT);
 	}
 	if (e->out.what & (EMU_STI | EMU_MOV_SS))
-		hw_set_interrupt_shadow(vcpu, e->out.what & EMU_MOV_SS);
+		hw_set_interrupt_shadow(vcpu, e->out.what & EMU_MOV_SS ?
+					MINIVMM_X86_SHADOW_INT_MOV_SS : MINIVMM_X86_SHADOW_INT_STI);
 	if (e->out.what & EMU_TRAP) {
 		vcpu->dr6 |= DR6_BT;
 		inject_exception(vcpu, X86_TRAP_DB);

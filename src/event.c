@@ -105,6 +105,89 @@ bool event_nmi_pending(struct vcpu *vcpu)
 	return vcpu->nmi.pending || atomic_read(&vcpu->nmi_queued);
 }
 
+/* ---- GET_VCPU_EVENTS, SET_VCPU_EVENTS -------------------------------------------------------- */
+
+/**
+ * events_get() - what is on its way into the guest
+ * @vcpu: the vCPU
+ * @events: for GET_VCPU_EVENTS
+ *
+ * A soft exception isn't told: its instruction will be executed again. As in KVM, pending and
+ * injected ones aren't told apart.
+ *
+ * Context: vcpu.
+ */
+void events_get(struct vcpu *vcpu, struct minivmm_vcpu_events *events)
+{
+	const struct exception *e = &vcpu->exception;
+
+	collect_nmis(vcpu);
+	memset(events, 0, sizeof(*events));
+	events->exception.injected = (e->injected || e->pending) && !e->soft;
+	events->exception.pending = e->pending && !e->soft;
+	events->exception.nr = e->vector;
+	events->exception.has_error_code = e->has_error_code;
+	events->exception.error_code = e->error_code;
+	events->interrupt.injected = vcpu->interrupt.injected && !vcpu->interrupt.soft;
+	events->interrupt.nr = vcpu->interrupt.vector;
+	events->interrupt.shadow = hw_interrupt_shadow(vcpu);
+	events->nmi.injected = vcpu->nmi.injected;
+	events->nmi.pending = vcpu->nmi.pending != 0;
+	events->nmi.masked = hw_nmi_masked(vcpu);
+	events->flags = MINIVMM_VCPUEVENT_VALID_NMI_PENDING | MINIVMM_VCPUEVENT_VALID_SHADOW |
+			MINIVMM_VCPUEVENT_VALID_SMM;
+}
+
+static bool events_valid(const struct minivmm_vcpu_events *events)
+{
+	const u32 known = MINIVMM_VCPUEVENT_VALID_NMI_PENDING | MINIVMM_VCPUEVENT_VALID_SIPI_VECTOR |
+			  MINIVMM_VCPUEVENT_VALID_SHADOW | MINIVMM_VCPUEVENT_VALID_SMM;
+
+	if (events->flags & ~known)
+		return false;
+	/* there is no system management mode */
+	if ((events->flags & MINIVMM_VCPUEVENT_VALID_SMM) &&
+	    (events->smi.smm || events->smi.pending || events->smi.latched_init))
+		return false;
+	return !events->exception.injected ||
+	       (events->exception.nr < 32 && events->exception.nr != X86_TRAP_NMI);
+}
+
+/**
+ * events_set() - replaces what is on its way into the guest
+ * @vcpu: the vCPU
+ * @events: of SET_VCPU_EVENTS
+ *
+ * Context: vcpu.
+ * Return: 0, -EINVAL: unknown flags, no such exception, SMM.
+ */
+int events_set(struct vcpu *vcpu, const struct minivmm_vcpu_events *events)
+{
+	if (!events_valid(events))
+		return -EINVAL;
+	collect_nmis(vcpu);
+	vcpu->exception = (struct exception){
+		.injected = events->exception.injected,
+		.vector = events->exception.nr,
+		.has_error_code = events->exception.has_error_code,
+		.error_code = events->exception.error_code,
+	};
+	/* one whose instruction has run is soft: INT n; its length isn't known, nor needed */
+	vcpu->interrupt.injected = events->interrupt.injected && !events->interrupt.soft;
+	vcpu->interrupt.soft = false;
+	vcpu->interrupt.vector = events->interrupt.nr;
+	if (events->flags & MINIVMM_VCPUEVENT_VALID_SHADOW)
+		hw_set_interrupt_shadow(vcpu, events->interrupt.shadow);
+	vcpu->nmi.injected = events->nmi.injected;
+	if (events->flags & MINIVMM_VCPUEVENT_VALID_NMI_PENDING)
+		vcpu->nmi.pending = !!events->nmi.pending;
+	hw_set_nmi_masked(vcpu, events->nmi.masked);
+	if ((events->flags & MINIVMM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
+		lapic_set_sipi(vcpu, (u8)events->sipi_vector, false);
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}
+
 /* ---- just before an entry -------------------------------------------------------------------- */
 
 /* Faults are delivered with RF set in the saved flags, so that a breakpoint doesn't hit again. */
@@ -145,18 +228,12 @@ static bool inject_again(struct vcpu *vcpu)
 	return true;
 }
 
-static bool interrupt_pending(struct vcpu *vcpu)
-{
-	return vcpu->lapic ? irq_pending(vcpu) : vcpu->pending_irq >= 0;
-}
-
 static void start_interrupt(struct vcpu *vcpu)
 {
-	int vector = vcpu->lapic ? irq_acknowledge(vcpu) : vcpu->pending_irq;
+	int vector = irq_acknowledge(vcpu);
 
 	if (vector < 0)
 		return;
-	vcpu->pending_irq = -1;
 	vcpu->interrupt.injected = true;
 	vcpu->interrupt.soft = false;
 	vcpu->interrupt.vector = vector;
@@ -189,13 +266,14 @@ void events_prepare(struct vcpu *vcpu)
 		hw_inject_nmi(vcpu);
 		busy = true;
 	}
-	if (!busy && interrupt_pending(vcpu) && hw_interrupt_allowed(vcpu)) {
+	if (!busy && irq_pending(vcpu) && hw_interrupt_allowed(vcpu)) {
 		start_interrupt(vcpu);
 		busy = true;
 	}
 	if (vcpu->nmi.pending)
 		hw_request_nmi_window(vcpu);
-	if (interrupt_pending(vcpu) || (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window)))
+	if (irq_pending(vcpu) ||
+	    (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
 		hw_request_irq_window(vcpu);
 }
 
@@ -228,8 +306,7 @@ static int deliver_interrupt(struct vcpu *vcpu)
 	int vector = vcpu->interrupt.vector;
 
 	if (!vcpu->interrupt.injected) {
-		vector = vcpu->lapic ? irq_acknowledge(vcpu) : vcpu->pending_irq;
-		vcpu->pending_irq = -1;
+		vector = irq_acknowledge(vcpu);
 	}
 	vcpu->interrupt.injected = false;
 	return vector < 0 ? 1 : emulator_deliver(vcpu, vector, soft, true, NULL);
@@ -255,7 +332,7 @@ int events_deliver(struct vcpu *vcpu)
 		hw_set_nmi_masked(vcpu, true);
 		return emulator_deliver(vcpu, X86_TRAP_NMI, false, true, NULL);
 	}
-	if (vcpu->interrupt.injected || (interrupt_pending(vcpu) && hw_interrupt_allowed(vcpu)))
+	if (vcpu->interrupt.injected || (irq_pending(vcpu) && hw_interrupt_allowed(vcpu)))
 		return deliver_interrupt(vcpu);
 	return 1;
 }
@@ -263,6 +340,6 @@ int events_deliver(struct vcpu *vcpu)
 /* Could the guest take one, if the client had one to give? For RUN's ready_for_interrupt_injection. */
 bool event_ready_for_interrupt(struct vcpu *vcpu)
 {
-	return hw_interrupt_allowed(vcpu) && vcpu->pending_irq < 0 && !vcpu->interrupt.injected &&
+	return hw_interrupt_allowed(vcpu) && irq_client_may_inject(vcpu) && !vcpu->interrupt.injected &&
 	       !vcpu->exception.injected && !vcpu->exception.pending && !vcpu->nmi.injected;
 }

@@ -17,6 +17,7 @@
 
 struct io_range {
 	u64 start, last;
+	bool any_len;			/* an access of whatever length, if it starts there */
 	struct io_device *dev;		/* NULL: unregistered, until the array is next replaced */
 };
 
@@ -46,7 +47,8 @@ static struct io_device *bus_find(const struct io_bus *bus, u64 addr, int len)
 		else if (addr > range->last)
 			low = mid + 1;
 		else
-			return range->last - addr >= len - 1 ? READ_ONCE(range->dev) : NULL;
+			return range->any_len || range->last - addr >= len - 1 ?
+			       READ_ONCE(range->dev) : NULL;
 	}
 	return NULL;
 }
@@ -158,19 +160,19 @@ static int bus_add(struct vm *vm, enum io_bus_id id, const struct io_range *new)
  * @vm: whose bus
  * @id: which
  * @addr: the first of the range
- * @len: how many
+ * @len: how many; 0: accesses that start at @addr, whatever their length
  * @dev: the device, which may have several ranges; the caller's until io_bus_unregister()
  *
  * Context: takes vm->slots_lock; may sleep.
- * Return: 0, -EINVAL for an empty or wrapping range, -EEXIST if part of it is taken, -ENOSPC if
+ * Return: 0, -EINVAL for a wrapping range, -EEXIST if part of it is taken, -ENOSPC if
  * the bus is full, -ENOMEM.
  */
 int io_bus_register(struct vm *vm, enum io_bus_id id, u64 addr, u64 len, struct io_device *dev)
 {
-	struct io_range range = { addr, addr + len - 1, dev };
+	struct io_range range = { addr, addr + max(len, 1ull) - 1, !len, dev };
 	int ret;
 
-	if (!len || range.last < addr)
+	if (range.last < addr)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	ret = bus_add(vm, id, &range);

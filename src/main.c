@@ -168,12 +168,14 @@ static int on_cpu_offline(unsigned int cpu)
 /* Suspend: the last CPU, with interrupts off; the others went offline. */
 static int suspend(void)
 {
+	clock_suspend();
 	hw_disable_cpu();
 	return 0;
 }
 
 static void resume(void)
 {
+	clock_resume();
 	hw_shutting_down |= virt_on && hw_enable_cpu();
 	if (hw_shutting_down)
 		pr_err("minivmm: VT-x couldn't be switched on again after suspend; no VM will run any more\n");
@@ -271,26 +273,45 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_USER_MEMORY, 1 },
 	{ MINIVMM_CAP_SET_TSS_ADDR, 1 },
 	{ MINIVMM_CAP_EXT_CPUID, 1 },
-	{ MINIVMM_CAP_NR_VCPUS, 1 },		/* recommended */
+	{ MINIVMM_CAP_CLOCKSOURCE, 1 },
 	{ MINIVMM_CAP_NR_MEMSLOTS, MAX_MEMSLOTS },
 	{ MINIVMM_CAP_PIT, 1 },
 	{ MINIVMM_CAP_NOP_IO_DELAY, 1 },
+	{ MINIVMM_CAP_MP_STATE, 1 },
+	{ MINIVMM_CAP_COALESCED_MMIO, MINIVMM_COALESCED_MMIO_PAGE_OFFSET },
 	{ MINIVMM_CAP_SYNC_MMU, 1 },
 	{ MINIVMM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ MINIVMM_CAP_USER_NMI, 1 },
+	{ MINIVMM_CAP_REINJECT_CONTROL, 1 },
+	{ MINIVMM_CAP_IRQ_ROUTING, 4096 },
 	{ MINIVMM_CAP_IRQ_INJECT_STATUS, 1 },
 	{ MINIVMM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
+	{ MINIVMM_CAP_IRQFD, 1 },
 	{ MINIVMM_CAP_PIT2, 1 },
+	{ MINIVMM_CAP_PIT_STATE2, 1 },
+	{ MINIVMM_CAP_IOEVENTFD, 1 },
 	{ MINIVMM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
+	{ MINIVMM_CAP_ADJUST_CLOCK, MINIVMM_CLOCK_TSC_STABLE | MINIVMM_CLOCK_REALTIME |
+				    MINIVMM_CLOCK_HOST_TSC },
 	{ MINIVMM_CAP_INTERNAL_ERROR_DATA, 1 },
+	{ MINIVMM_CAP_VCPU_EVENTS, 1 },
+	{ MINIVMM_CAP_INTR_SHADOW, 1 },
 	{ MINIVMM_CAP_GET_TSC_KHZ, 1 },
 	{ MINIVMM_CAP_MAX_VCPUS, MAX_VCPUS },
 	{ MINIVMM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ MINIVMM_CAP_KVMCLOCK_CTRL, 1 },
+	{ MINIVMM_CAP_SIGNAL_MSI, 1 },
 	{ MINIVMM_CAP_READONLY_MEM, 1 },
+	{ MINIVMM_CAP_IRQFD_RESAMPLE, 1 },
+	{ MINIVMM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ MINIVMM_CAP_ENABLE_CAP_VM, 1 },
+	{ MINIVMM_CAP_IOEVENTFD_NO_LENGTH, 1 },
 	{ MINIVMM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ MINIVMM_CAP_SPLIT_IRQCHIP, 1 },
+	{ MINIVMM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ MINIVMM_CAP_MAX_VCPU_ID, MAX_VCPU_ID },
 	{ MINIVMM_CAP_IMMEDIATE_EXIT, 1 },
+	{ MINIVMM_CAP_COALESCED_PIO, 1 },
 	{ MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MINIVMM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
 						 MINIVMM_DIRTY_LOG_INITIALLY_SET },
 	{ MINIVMM_CAP_BINARY_STATS_FD, 1 },
@@ -304,6 +325,10 @@ long check_extension(struct vm *vm, unsigned long cap)
 
 	if (cap == MINIVMM_CAP_MMU)
 		return vm ? vm_type(vm) : vm_types_supported();
+	if (cap == MINIVMM_CAP_NR_VCPUS)	/* recommended */
+		return min_t(long, num_online_cpus(), MAX_VCPUS);
+	if (cap == MINIVMM_CAP_TSC_CONTROL)
+		return hw_has_tsc_scaling();
 	for (i = 0; i < ARRAY_SIZE(extensions); i++)
 		if (extensions[i].cap == cap)
 			return extensions[i].value;
@@ -331,7 +356,7 @@ static long device_ioctl(struct file *file, unsigned int ioctl, unsigned long ar
 	case MINIVMM_CHECK_EXTENSION:
 		return check_extension(NULL, arg);
 	case MINIVMM_GET_VCPU_MMAP_SIZE:
-		return arg ? -EINVAL : (MINIVMM_PIO_PAGE_OFFSET + 1) * PAGE_SIZE;
+		return arg ? -EINVAL : (MINIVMM_COALESCED_MMIO_PAGE_OFFSET + 1) * PAGE_SIZE;
 	case MINIVMM_GET_SUPPORTED_CPUID:
 		return cpuid_supported(p);
 	case MINIVMM_GET_MSR_INDEX_LIST:
@@ -363,9 +388,12 @@ static int __init minivmm_init(void)
 	r = vm_check_parameters() ?: hw_init();
 	if (r)
 		return r;
-	r = compat_init();
+	r = eventfd_init();
 	if (r)
 		goto exit_hw;
+	r = compat_init();
+	if (r)
+		goto exit_eventfd;
 	r = mmu_init();
 	if (r)
 		goto exit_compat;
@@ -394,6 +422,8 @@ exit_mmu:
 	mmu_exit();
 exit_compat:
 	compat_exit();
+exit_eventfd:
+	eventfd_exit();
 exit_hw:
 	hw_exit();
 	return r;
@@ -411,6 +441,7 @@ static void __exit minivmm_exit(void)
 	cpuhp_remove_state_nocalls(hotplug_state);
 	mmu_exit();
 	compat_exit();
+	eventfd_exit();
 	hw_exit();
 }
 

@@ -14,6 +14,7 @@
 
 #include <linux/kernel.h>
 #include <linux/list.h>
+#include <linux/math64.h>
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -119,6 +120,18 @@ struct vm_stats {
 	u64 table_pages, tables_reclaimed;
 };
 
+/* Time, as all of a VM's vCPUs see it: clock.c. */
+struct vm_clock {
+	raw_spinlock_t lock;
+	bool by_tsc;			/* the clock is the TSC of the host's, from this moment on: */
+	u64 base_tsc, base_ns;
+	s64 offset;			/* else: the host's raw clock and this */
+	u64 wall_clock;			/* its MSR */
+	/* the last write of a TSC: those that follow soon, to much the same, are meant to be the same */
+	u64 write_value, write_ns, write_offset;
+	u32 write_khz;			/* 0: none yet */
+};
+
 /* A device in the kernel on one of a VM's buses. Handlers run under vm->srcu, in vcpu context. */
 struct io_device {
 	/* Return 0, or -EOPNOTSUPP if this access isn't theirs after all: it then goes to userspace. */
@@ -136,6 +149,7 @@ struct vm {
 	struct mutex lock;		/* vCPU creation, chips, TSS and identity-map address */
 	struct vcpu *vcpus[MAX_VCPUS];	/* in order of creation; published by nr_vcpus */
 	int nr_vcpus;
+	int yielded_to;			/* index of the vCPU that a spinning one last let run */
 
 	/* memory */
 	struct mutex slots_lock;	/* changes of slots and buses; outside of mmu_lock */
@@ -174,6 +188,15 @@ struct vm {
 	/* interrupts */
 	struct irqchip *irqchip;	/* PICs, I/O APIC, routing; NULL = chips are the client's */
 	struct pit *pit;
+	spinlock_t irqfds_lock;		/* taken inside of eventfds' own */
+	struct list_head irqfds;
+	struct list_head resamplers;	/* irqfds; read under srcu */
+	int nr_resamplers;
+	struct list_head ioeventfds;	/* these two under lock */
+	int nr_ioeventfds;
+	struct coalesced *coalesced;	/* its ring and zones; NULL: none asked for */
+
+	struct vm_clock clock;
 
 	struct vm_stats stats;
 };
@@ -201,6 +224,10 @@ enum request {
 	REQ_EMULATE,		/* the CPU may be unable to run the guest's state: hw_can_run() */
 	REQ_UNHALT,		/* woken by something that isn't an interrupt */
 	REQ_DIRTY_LOG,		/* vm->logging has changed, or the log is about to be read */
+	REQ_EOI_EXIT,		/* EXIT_IOAPIC_EOI */
+	REQ_CLOCK,		/* kvmclock's page */
+	REQ_WALL_CLOCK,		/* the page that says when kvmclock was 0 */
+	REQ_STEAL_TIME,
 };
 
 struct exception {
@@ -278,6 +305,9 @@ struct vcpu {
 	u64 io_rip;			/* at an exit for I/O: the client may set another */
 	struct emulator *emulator;
 	struct preempt_notifier preempt_notifier;
+	struct pid __rcu *pid;		/* of the thread that RUNs it */
+	bool preempted;			/* that thread wants a CPU and has none */
+	unsigned int halt_poll_ns;	/* how long a halt is polled before it sleeps */
 	sigset_t sigmask;
 	bool sigmask_active;
 	bool has_run;			/* its model can't be changed any more */
@@ -294,6 +324,16 @@ struct vcpu {
 	u64 msr_mtrr_def_type, msr_mtrr_fixed[11], msr_mtrr_var[16];
 	u64 msr_tsc_adjust, msr_mcg_status, msr_ucode, msr_feat_ctl;
 	u64 tsc_offset;
+	u64 tsc_ratio;			/* of the guest's rate to the host's, << 48; 0: it's the same */
+	u32 tsc_khz;			/* the guest's */
+	u64 tsc_shift;			/* what tsc_offset has of jumps of the host's TSC */
+	u64 tsc_at_put;
+	struct {
+		u64 clock, steal;	/* MSRs */
+		bool stopped;		/* the guest is to be told */
+		struct task_struct *steal_task;	/* never followed: whose run_delay was steal_seen */
+		u64 steal_seen;
+	} pv;
 
 	struct fpu_guest fpu;
 	struct minivmm_failure *failure;	/* why RUN can't go on; empty = it can */
@@ -383,8 +423,10 @@ void hw_set_tsc_offset(struct vcpu *vcpu, u64 offset);
  * from outside may have made it so.
  */
 bool hw_can_run(struct vcpu *vcpu);
-u32 hw_interrupt_shadow(struct vcpu *vcpu);	/* 0 = none */
-void hw_set_interrupt_shadow(struct vcpu *vcpu, bool mov_ss);	/* else STI's */
+bool hw_has_tsc_scaling(void);
+void hw_set_tsc_ratio(struct vcpu *vcpu, u64 ratio);	/* << 48; 0: the host's rate */
+u32 hw_interrupt_shadow(struct vcpu *vcpu);	/* 0 = none; MINIVMM_X86_SHADOW_INT_* */
+void hw_set_interrupt_shadow(struct vcpu *vcpu, u32 shadow);
 void hw_clear_interrupt_shadow(struct vcpu *vcpu);
 bool hw_interrupt_allowed(struct vcpu *vcpu);	/* RFLAGS.IF, no shadow, nothing being injected */
 bool hw_nmi_masked(struct vcpu *vcpu);
@@ -482,6 +524,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init);
 void vcpu_start_at_sipi(struct vcpu *vcpu, u8 vector);
 bool vcpu_runnable(struct vcpu *vcpu);
 int vcpu_halt(struct vcpu *vcpu);	/* after HLT */
+void vcpu_directed_yield(struct vcpu *vcpu);	/* it spins: lets another vCPU run */
 /* Records why this VM can't go on; the first reason wins (DESIGN, "guest errors are text"). vcpu. */
 __printf(2, 3) void vcpu_fail(struct vcpu *vcpu, const char *fmt, ...);
 void vcpu_note_fault_chain(struct vcpu *vcpu, u8 first, u8 second);
@@ -503,6 +546,8 @@ void inject_page_fault(struct vcpu *vcpu, gva_t cr2, u32 error_code);
 void inject_gp(struct vcpu *vcpu, u32 error_code);
 void inject_nmi(struct vcpu *vcpu);		/* any context */
 bool event_nmi_pending(struct vcpu *vcpu);
+void events_get(struct vcpu *vcpu, struct minivmm_vcpu_events *events);
+int events_set(struct vcpu *vcpu, const struct minivmm_vcpu_events *events);
 void events_prepare(struct vcpu *vcpu);
 int events_deliver(struct vcpu *vcpu);		/* the same by the emulator; the handlers' contract */
 bool event_ready_for_interrupt(struct vcpu *vcpu);
@@ -673,8 +718,18 @@ void msr_reset(struct vcpu *vcpu);
 
 /* ---- irq/ ------------------------------------------------------------------------------------ */
 
-int irqchip_create(struct vm *vm);	/* PICs, I/O APIC, default routing. vm->lock held. */
+/* The ioctls on a VM that are about interrupts; -ENOTTY: not one of them. May sleep. */
+long irq_ioctl(struct vm *vm, unsigned int ioctl, void __user *arg);
+long irq_enable_split(struct vm *vm, u64 pins);
+/* With their default routing; split: local APICs alone. vm->lock held. */
+int irqchip_create(struct vm *vm, bool split, u32 split_pins);
 void irqchip_destroy(struct vm *vm);
+int eventfd_init(void);			/* module */
+void eventfd_exit(void);
+void eventfd_vm_init(struct vm *vm);
+void eventfd_vm_destroy(struct vm *vm);	/* no vCPU runs any more; may sleep */
+int irqfd_set(struct vm *vm, const struct minivmm_irqfd *args);
+int ioeventfd_set(struct vm *vm, const struct minivmm_ioeventfd *args);
 int pit_create(struct vm *vm, u32 flags);	/* vm->lock held */
 void pit_destroy(struct vm *vm);
 /* A GSI's level as one of its sources drives it. <0 ignored (masked), 0 coalesced, >0 delivered. */
@@ -687,6 +742,11 @@ void lapic_reset(struct vcpu *vcpu, bool init);
  * context, or the vCPU's thread while it is halted. */
 bool irq_pending(struct vcpu *vcpu);
 int irq_acknowledge(struct vcpu *vcpu);	/* its vector, now in service; -1 = none after all */
+bool irq_client_may_inject(struct vcpu *vcpu);	/* INTERRUPT's vector would get to the CPU */
+bool irq_pics_in_kernel(struct vcpu *vcpu);
+long lapic_state_ioctl(struct vcpu *vcpu, struct minivmm_lapic_state __user *arg, bool set);
+void lapic_set_sipi(struct vcpu *vcpu, int vector, bool pending);
+u8 lapic_ended_vector(struct vcpu *vcpu);	/* of REQ_EOI_EXIT */
 /* INIT and SIPI that have come: acts on them (vcpu_reset(), vcpu_start_at_sipi()). vcpu. */
 bool lapic_has_events(struct vcpu *vcpu);
 void lapic_take_events(struct vcpu *vcpu);
@@ -698,8 +758,41 @@ int lapic_msr_set(struct vcpu *vcpu, u32 index, u64 data);
 bool lapic_in_range(struct vcpu *vcpu, gpa_t gpa);	/* enabled, xAPIC mode, and its page */
 int lapic_mmio_read(struct vcpu *vcpu, gpa_t gpa, int len, void *data);
 int lapic_mmio_write(struct vcpu *vcpu, gpa_t gpa, int len, const void *data);
-/* The guest's TSC, now; and when the host's TSC will have it read value. */
-u64 guest_tsc(struct vcpu *vcpu);
+u64 guest_tsc(struct vcpu *vcpu);	/* now */
+
+/* ---- coalesced.c: writes that wait in a ring for the client --------------------------------- */
+
+int coalesced_register(struct vm *vm, const struct minivmm_coalesced_mmio_zone *zone);
+int coalesced_unregister(struct vm *vm, const struct minivmm_coalesced_mmio_zone *zone);
+void *coalesced_ring(struct vm *vm);	/* a page for the client to map; NULL: no memory */
+void coalesced_destroy(struct vm *vm);
+
+/* ---- clock.c: TSC, kvmclock, steal time ------------------------------------------------------- */
+
+/* What the guest's TSC reads when the host's is at host_tsc. */
+static inline u64 tsc_of_guest(const struct vcpu *vcpu, u64 host_tsc)
+{
+	u64 ratio = READ_ONCE(vcpu->tsc_ratio);
+
+	if (unlikely(ratio))
+		host_tsc = mul_u64_u64_shr(host_tsc, ratio, 48);
+	return host_tsc + READ_ONCE(vcpu->tsc_offset);
+}
+
+void clock_vm_init(struct vm *vm);
+long clock_ioctl(struct vm *vm, unsigned int ioctl, void __user *arg);	/* GET_CLOCK, SET_CLOCK */
+void clock_suspend(void);		/* the last CPU, interrupts off */
+void clock_resume(void);
+void clock_vcpu_load(struct vcpu *vcpu);	/* preemption off */
+void clock_vcpu_put(struct vcpu *vcpu);
+void clock_vcpu_requests(struct vcpu *vcpu);	/* REQ_CLOCK, …; may sleep */
+void tsc_write(struct vcpu *vcpu, u64 tsc);	/* by the client, or RESET */
+void tsc_move(struct vcpu *vcpu, u64 delta);	/* by the guest */
+int tsc_set_khz(struct vcpu *vcpu, unsigned long khz);
+int clock_msr_get(struct vcpu *vcpu, u32 index, u64 *data);	/* -ENOENT: not one of them; 1 = #GP */
+int clock_msr_set(struct vcpu *vcpu, u32 index, u64 data);
+int clock_kvmclock_ctrl(struct vcpu *vcpu);
+u32 clock_pv_features(void);		/* CPUID 0x40000001.EAX */
 
 /* ---- stats.c --------------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 #include <asm/apicdef.h>
 #include <asm/cpufeature.h>
+#include <asm/kvm_para.h>
 #include <asm/msr.h>
 #include <asm/mtrr.h>
 
@@ -26,7 +27,8 @@ static const u32 saved_msrs[] = {
 	MSR_IA32_SYSENTER_EIP, MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_FS_BASE,
 	MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_IA32_CR_PAT, MSR_TSC_AUX, MSR_IA32_TSC_ADJUST,
 	MSR_IA32_TSC_DEADLINE, MSR_IA32_MISC_ENABLE, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
-	MSR_IA32_UCODE_REV, MSR_MTRRdefType,
+	MSR_IA32_UCODE_REV, MSR_MTRRdefType, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
+	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME,
 };
 
 static bool canonical(u64 address)
@@ -106,22 +108,19 @@ static int set_efer(struct vcpu *vcpu, u64 data, bool by_client)
 	return 0;
 }
 
-static void set_tsc(struct vcpu *vcpu, u64 tsc)
-{
-	hw_set_tsc_offset(vcpu, tsc - rdtsc());
-}
-
 /* SDM "Time-Stamp Counter Adjustment": a change of one moves the other by as much. */
 static void guest_sets_tsc(struct vcpu *vcpu, u64 tsc)
 {
-	vcpu->msr_tsc_adjust += tsc - guest_tsc(vcpu);
-	set_tsc(vcpu, tsc);
+	u64 delta = tsc - guest_tsc(vcpu);
+
+	vcpu->msr_tsc_adjust += delta;
+	tsc_move(vcpu, delta);
 }
 
 static void set_tsc_adjust(struct vcpu *vcpu, u64 data, bool by_client)
 {
 	if (!by_client)
-		hw_set_tsc_offset(vcpu, vcpu->tsc_offset + data - vcpu->msr_tsc_adjust);
+		tsc_move(vcpu, data - vcpu->msr_tsc_adjust);
 	vcpu->msr_tsc_adjust = data;
 }
 
@@ -182,6 +181,8 @@ static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data)
  */
 int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client)
 {
+	int r;
+
 	switch (index) {
 	case MSR_IA32_APICBASE:
 		*data = vcpu->apic_base;
@@ -207,7 +208,10 @@ int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client)
 		*data = 0;
 		return vcpu->lapic ? lapic_msr_get(vcpu, index, data) : !by_client;
 	}
-	return hw_get_msr(vcpu, index, data) ? get_constant_or_kept(vcpu, index, data) : 0;
+	r = hw_get_msr(vcpu, index, data);
+	if (r == -ENOENT)
+		r = clock_msr_get(vcpu, index, data);
+	return r == -ENOENT ? get_constant_or_kept(vcpu, index, data) : r;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------- */
@@ -282,6 +286,8 @@ static bool holds_address(u32 index)
  */
 int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 {
+	int r;
+
 	switch (index) {
 	case MSR_IA32_APICBASE:
 		return lapic_set_base(vcpu, data, by_client);
@@ -289,7 +295,7 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 		return set_efer(vcpu, data, by_client);
 	case MSR_IA32_TSC:
 		if (by_client)
-			set_tsc(vcpu, data);
+			tsc_write(vcpu, data);
 		else
 			guest_sets_tsc(vcpu, data);
 		return 0;
@@ -311,7 +317,10 @@ int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 	}
 	if ((holds_address(index) && !canonical(data)) || (index == MSR_SYSCALL_MASK && data >> 32))
 		return 1;
-	return hw_set_msr(vcpu, index, data) ? set_kept(vcpu, index, data, by_client) : 0;
+	r = hw_set_msr(vcpu, index, data);
+	if (r == -ENOENT)
+		r = clock_msr_set(vcpu, index, data);
+	return r == -ENOENT ? set_kept(vcpu, index, data, by_client) : r;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------------- */
@@ -324,7 +333,7 @@ void msr_reset(struct vcpu *vcpu)
 	vcpu->msr_misc_enable = MSR_IA32_MISC_ENABLE_FAST_STRING;
 	vcpu->msr_ucode = 0x100000000ull;
 	vcpu->msr_mtrr_def_type = 0;
-	set_tsc(vcpu, 0);
+	tsc_write(vcpu, 0);
 }
 
 int msr_index_list(struct minivmm_msr_list __user *arg)

@@ -5,11 +5,15 @@
 #include <linux/entry-kvm.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vtime.h>
 #include <asm/fpu/api.h>
+#include <asm/tsc.h>
 #include <asm/debugreg.h>
 
 #include "compat.h"
@@ -185,6 +189,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->dr6 = DR6_RESERVED;
 	vcpu->dr7 = 0x400;
 	vcpu->cr2 = vcpu->cr8 = 0;
+	vcpu->pv.clock = 0;
 	if (!init) {
 		vcpu->xcr0 = XFEATURE_MASK_FP;
 		msr_reset(vcpu);
@@ -221,12 +226,18 @@ static void sched_in(struct preempt_notifier *notifier, int cpu)
 	struct vcpu *vcpu = container_of(notifier, struct vcpu, preempt_notifier);
 
 	WRITE_ONCE(vcpu->cpu, cpu);
+	WRITE_ONCE(vcpu->preempted, false);
 	hw_vcpu_load(vcpu, cpu);
+	clock_vcpu_load(vcpu);
 }
 
 static void sched_out(struct preempt_notifier *notifier, struct task_struct *next)
 {
-	hw_vcpu_put(container_of(notifier, struct vcpu, preempt_notifier));
+	struct vcpu *vcpu = container_of(notifier, struct vcpu, preempt_notifier);
+
+	WRITE_ONCE(vcpu->preempted, READ_ONCE(current->on_rq));
+	clock_vcpu_put(vcpu);
+	hw_vcpu_put(vcpu);
 }
 
 static struct preempt_ops preempt_ops = { .sched_in = sched_in, .sched_out = sched_out };
@@ -243,10 +254,68 @@ static void vcpu_load(struct vcpu *vcpu)
 static void vcpu_unload(struct vcpu *vcpu)
 {
 	preempt_disable();
+	clock_vcpu_put(vcpu);
 	hw_vcpu_put(vcpu);
 	preempt_notifier_unregister(&vcpu->preempt_notifier);
 	WRITE_ONCE(vcpu->cpu, -1);
 	preempt_enable();
+}
+
+/* ---- vCPUs that wait for others --------------------------------------------------------------- */
+
+/* For yield_to(): the thread may be another one each time. */
+static void note_thread(struct vcpu *vcpu)
+{
+	struct pid *old = rcu_access_pointer(vcpu->pid);
+
+	if (likely(old == task_pid(current)))
+		return;
+	rcu_assign_pointer(vcpu->pid, get_task_pid(current, PIDTYPE_PID));
+	if (old) {
+		synchronize_rcu();
+		put_pid(old);
+	}
+}
+
+static bool yield_to_vcpu(struct vcpu *target)
+{
+	struct task_struct *task;
+	bool yielded;
+
+	rcu_read_lock();
+	task = get_pid_task(rcu_dereference(target->pid), PIDTYPE_PID);
+	rcu_read_unlock();
+	if (!task)
+		return false;
+	yielded = yield_to(task, true) > 0;
+	put_task_struct(task);
+	return yielded;
+}
+
+/**
+ * vcpu_directed_yield() - this vCPU spins, most likely for another that has no CPU
+ * @vcpu: who spins
+ *
+ * Lets one run that was preempted, the next after the one that it was last time; if there is none,
+ * those that it spins for run already, and will be through soon.
+ *
+ * Context: vcpu; may sleep.
+ */
+void vcpu_directed_yield(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	int n = smp_load_acquire(&vm->nr_vcpus), i, index;
+
+	for (i = 1; i <= n; i++) {
+		index = array_index_nospec((READ_ONCE(vm->yielded_to) + i) % n, n);
+		if (vm->vcpus[index] == vcpu || !READ_ONCE(vm->vcpus[index]->preempted))
+			continue;
+		if (yield_to_vcpu(vm->vcpus[index])) {
+			WRITE_ONCE(vm->yielded_to, index);
+			return;
+		}
+	}
+	cond_resched();
 }
 
 /* ---- the run loop ------------------------------------------------------------------------------ */
@@ -262,6 +331,38 @@ bool vcpu_runnable(struct vcpu *vcpu)
 	return vcpu->mp_state == MP_RUNNABLE;
 }
 
+static unsigned int halt_poll_ns = 200000;
+module_param(halt_poll_ns, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns, "how long a halted vCPU's CPU is kept busy at most, looking for what wakes it; 0 = not at all");
+
+#define FIRST_POLL_NS	10000
+
+/* Looks for a short while before it sleeps: where what wakes it comes soon, that saves the way. */
+static bool poll_for_wake_event(struct vcpu *vcpu, bool allowed, u64 start)
+{
+	u64 until = start + min(vcpu->halt_poll_ns, READ_ONCE(halt_poll_ns));
+
+	while (ktime_get_ns() < until) {
+		if (has_wake_event(vcpu, allowed))
+			return true;
+		if (need_resched() || signal_pending(current) || !single_task_running())
+			return false;
+		cpu_relax();
+	}
+	return false;
+}
+
+/* It paid, or would have with more of it; or the halt was long. */
+static void adapt_polling(struct vcpu *vcpu, u64 halted_ns)
+{
+	unsigned int most = READ_ONCE(halt_poll_ns);
+
+	if (halted_ns > most)
+		vcpu->halt_poll_ns = 0;
+	else if (halted_ns > vcpu->halt_poll_ns)
+		vcpu->halt_poll_ns = clamp(vcpu->halt_poll_ns * 2, min_t(uint, FIRST_POLL_NS, most), most);
+}
+
 /*
  * Halted, or waiting for INIT or SIPI: sleeps until there is something to do.
  *
@@ -272,10 +373,14 @@ static int vcpu_block(struct vcpu *vcpu)
 {
 	bool allowed = vcpu->mp_state == MP_HALTED && hw_interrupt_allowed(vcpu);
 	bool halted = vcpu->mp_state == MP_HALTED;
+	u64 start = halted && READ_ONCE(halt_poll_ns) ? ktime_get_ns() : 0;
 
-	rcuwait_wait_event(&vcpu->wait,
-			   (halted ? has_wake_event(vcpu, allowed) : lapic_has_events(vcpu)) ||
-			   vcpu->requests & BIT(REQ_UNHALT), TASK_INTERRUPTIBLE);
+	if (!start || !poll_for_wake_event(vcpu, allowed, start))
+		rcuwait_wait_event(&vcpu->wait,
+				   (halted ? has_wake_event(vcpu, allowed) : lapic_has_events(vcpu)) ||
+				   vcpu->requests & BIT(REQ_UNHALT), TASK_INTERRUPTIBLE);
+	if (start)
+		adapt_polling(vcpu, ktime_get_ns() - start);
 	if (lapic_has_events(vcpu))
 		lapic_take_events(vcpu);
 	if (vcpu->mp_state == MP_HALTED &&
@@ -302,6 +407,13 @@ static int handle_requests(struct vcpu *vcpu)
 {
 	if (vcpu_take_request(vcpu, REQ_TRIPLE_FAULT)) {
 		vcpu_triple_fault(vcpu);
+		return 0;
+	}
+	if (vcpu->requests & (BIT(REQ_CLOCK) | BIT(REQ_WALL_CLOCK) | BIT(REQ_STEAL_TIME)))
+		clock_vcpu_requests(vcpu);
+	if (vcpu_take_request(vcpu, REQ_EOI_EXIT)) {
+		vcpu->run->exit_reason = MINIVMM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = lapic_ended_vector(vcpu);
 		return 0;
 	}
 	if (vcpu->lapic && lapic_has_events(vcpu)) {
@@ -409,7 +521,7 @@ static int handle_work(struct vcpu *vcpu)
 
 static bool wants_irq_window(struct vcpu *vcpu)
 {
-	return !vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window) &&
+	return !irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window) &&
 	       event_ready_for_interrupt(vcpu);
 }
 
@@ -452,7 +564,7 @@ static int run_inside(struct vcpu *vcpu)
 	if (!vcpu->lapic && set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 	/* the window is asked for with the next entry, even if it is open already */
-	if (!vcpu->lapic && READ_ONCE(run->request_interrupt_window))
+	if (!irq_pics_in_kernel(vcpu) && READ_ONCE(run->request_interrupt_window))
 		vcpu_request(vcpu, REQ_EVENT);
 	if (vcpu->complete) {
 		r = complete_io(vcpu);
@@ -471,7 +583,8 @@ static void publish_state(struct vcpu *vcpu)
 	run->if_flag = !!(vcpu_rflags(vcpu) & X86_EFLAGS_IF);
 	run->cr8 = get_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
-	run->ready_for_interrupt_injection = vcpu->lapic || event_ready_for_interrupt(vcpu);
+	run->ready_for_interrupt_injection = irq_pics_in_kernel(vcpu) ||
+					     event_ready_for_interrupt(vcpu);
 }
 
 static void forget_failure(struct vcpu *vcpu)
@@ -554,6 +667,7 @@ static long locked_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long ar
 	case MINIVMM_RUN:
 		if (arg)
 			return -EINVAL;
+		note_thread(vcpu);
 		vcpu_load(vcpu);
 		r = vcpu_run(vcpu);
 		vcpu_unload(vcpu);
@@ -602,8 +716,12 @@ static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 		page = vcpu->run;
 	else if (vmf->pgoff == MINIVMM_PIO_PAGE_OFFSET)
 		page = vcpu->pio_data;
+	else if (vmf->pgoff == MINIVMM_COALESCED_MMIO_PAGE_OFFSET)
+		page = coalesced_ring(vcpu->vm);
 	else
 		return VM_FAULT_SIGBUS;
+	if (!page)
+		return VM_FAULT_OOM;
 	vmf->page = virt_to_page(page);
 	get_page(vmf->page);
 	return 0;
@@ -647,6 +765,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	free_page((unsigned long)vcpu->run);
 	cpuid_free(vcpu);
 	kfree(vcpu->failure);
+	put_pid(rcu_access_pointer(vcpu->pid));
 	hw_vcpu_free(vcpu);
 }
 
@@ -674,6 +793,7 @@ static struct vcpu *vcpu_new(struct vm *vm, int id)
 		return vcpu;
 	vcpu->id = id;
 	vcpu->cpu = -1;
+	vcpu->tsc_khz = tsc_khz;
 	vcpu_request(vcpu, REQ_MMU_RELOAD);
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
@@ -689,6 +809,7 @@ static struct vcpu *vcpu_new(struct vm *vm, int id)
 	/* with chips in the kernel the others wait for the first one's INIT and SIPI */
 	vcpu->mp_state = vm->irqchip && id ? MP_UNINITIALIZED : MP_RUNNABLE;
 	vcpu_load(vcpu);
+	hw_set_tsc_ratio(vcpu, 0);
 	vcpu_reset(vcpu, false);
 	vcpu_unload(vcpu);
 	return vcpu;

@@ -75,7 +75,7 @@ static void get_sregs(struct vcpu *vcpu, struct minivmm_sregs *s)
 	s->apic_base = vcpu->apic_base;
 	if (vcpu->interrupt.injected && !vcpu->interrupt.soft)
 		set_bit(vcpu->interrupt.vector, (unsigned long *)s->interrupt_bitmap);
-	else if (vcpu->pending_irq >= 0)
+	else if (vcpu->pending_irq >= 0 && !vcpu->lapic)
 		set_bit(vcpu->pending_irq, (unsigned long *)s->interrupt_bitmap);
 }
 
@@ -118,7 +118,6 @@ static void set_control_registers(struct vcpu *vcpu, const struct minivmm_sregs 
 static void restore_interrupt(struct vcpu *vcpu, int vector)
 {
 	vcpu->interrupt.injected = false;
-	vcpu->pending_irq = -1;
 	if (!vcpu->lapic) {
 		vcpu->pending_irq = vector;
 		return;
@@ -270,9 +269,33 @@ static long do_interrupt(struct vcpu *vcpu, const void __user *arg)
 		return -EFAULT;
 	if (irq.irq >= MINIVMM_NR_INTERRUPTS)
 		return -EINVAL;
-	if (vcpu->lapic)
+	if (irq_pics_in_kernel(vcpu))
 		return -ENXIO;
+	if (vcpu->lapic && vcpu->pending_irq >= 0)
+		return -EEXIST;		/* KVM's, with a split irqchip */
 	vcpu->pending_irq = irq.irq;
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}
+
+static void get_mp_state(struct vcpu *vcpu, struct minivmm_mp_state *state)
+{
+	lapic_take_events(vcpu);
+	state->mp_state = vcpu->mp_state;
+}
+
+/* Without chips in the kernel waiting is the client's affair, too. */
+static int set_mp_state(struct vcpu *vcpu, const struct minivmm_mp_state *state)
+{
+	u32 new = state->mp_state;
+
+	if (new > MINIVMM_MP_STATE_SIPI_RECEIVED || (new != MP_RUNNABLE && !vcpu->lapic))
+		return -EINVAL;
+	if (new == MINIVMM_MP_STATE_SIPI_RECEIVED) {
+		new = MP_INIT_RECEIVED;
+		lapic_set_sipi(vcpu, -1, true);
+	}
+	vcpu->mp_state = new;
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
 }
@@ -283,6 +306,8 @@ union vcpu_arg {
 	struct minivmm_regs regs;
 	struct minivmm_sregs sregs;
 	struct minivmm_fpu fpu;
+	struct minivmm_vcpu_events events;
+	struct minivmm_mp_state mp_state;
 };
 
 /* Those that pass one structure of fixed size, by what their number says about it. */
@@ -300,6 +325,16 @@ static long struct_ioctl(struct vcpu *vcpu, unsigned int ioctl, union vcpu_arg *
 		return 0;
 	case MINIVMM_SET_SREGS:
 		return set_sregs(vcpu, &a->sregs);
+	case MINIVMM_GET_VCPU_EVENTS:
+		events_get(vcpu, &a->events);
+		return 0;
+	case MINIVMM_SET_VCPU_EVENTS:
+		return events_set(vcpu, &a->events);
+	case MINIVMM_GET_MP_STATE:
+		get_mp_state(vcpu, &a->mp_state);
+		return 0;
+	case MINIVMM_SET_MP_STATE:
+		return set_mp_state(vcpu, &a->mp_state);
 	case MINIVMM_GET_FPU:
 		return get_fpu(vcpu, &a->fpu);
 	default:
@@ -332,6 +367,10 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 	case MINIVMM_SET_SREGS:
 	case MINIVMM_GET_FPU:
 	case MINIVMM_SET_FPU:
+	case MINIVMM_GET_VCPU_EVENTS:
+	case MINIVMM_SET_VCPU_EVENTS:
+	case MINIVMM_GET_MP_STATE:
+	case MINIVMM_SET_MP_STATE:
 		return do_struct_ioctl(vcpu, ioctl, p);
 	case MINIVMM_GET_MSRS:
 		return do_msrs(vcpu, p, false);
@@ -346,8 +385,16 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 	case MINIVMM_NMI:
 		inject_nmi(vcpu);
 		return 0;
+	case MINIVMM_GET_LAPIC:
+		return lapic_state_ioctl(vcpu, p, false);
+	case MINIVMM_SET_LAPIC:
+		return lapic_state_ioctl(vcpu, p, true);
 	case MINIVMM_GET_TSC_KHZ:
-		return tsc_khz;
+		return vcpu->tsc_khz;
+	case MINIVMM_SET_TSC_KHZ:
+		return tsc_set_khz(vcpu, arg);
+	case MINIVMM_KVMCLOCK_CTRL:
+		return clock_kvmclock_ctrl(vcpu);
 	}
 	return -EINVAL;
 }

@@ -101,6 +101,8 @@ static long do_enable_cap(struct vm *vm, const void __user *arg)
 	switch (cap.cap) {
 	case MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return enable_manual_dirty_log(vm, cap.args[0]);
+	case MINIVMM_CAP_SPLIT_IRQCHIP:
+		return irq_enable_split(vm, cap.args[0]);
 	}
 	return -EINVAL;
 }
@@ -122,44 +124,13 @@ static long do_set_identity_map_addr(struct vm *vm, const void __user *arg)
 	return r;
 }
 
-static long do_create_irqchip(struct vm *vm)
+static long do_coalesced(struct vm *vm, const void __user *arg, bool add)
 {
-	long r;
+	struct minivmm_coalesced_mmio_zone zone;
 
-	mutex_lock(&vm->lock);
-	r = vm->irqchip ? -EEXIST : vm->nr_vcpus ? -EINVAL : irqchip_create(vm);
-	mutex_unlock(&vm->lock);
-	return r;
-}
-
-static long do_create_pit2(struct vm *vm, const void __user *arg)
-{
-	struct minivmm_pit_config config;
-	long r;
-
-	if (copy_from_user(&config, arg, sizeof(config)))
+	if (copy_from_user(&zone, arg, sizeof(zone)))
 		return -EFAULT;
-	mutex_lock(&vm->lock);
-	r = vm->pit ? -EEXIST : !vm->irqchip ? -ENOENT : pit_create(vm, config.flags);
-	mutex_unlock(&vm->lock);
-	return r;
-}
-
-static long do_irq_line(struct vm *vm, void __user *arg, bool want_status)
-{
-	struct minivmm_irq_level level;
-	int status;
-
-	if (copy_from_user(&level, arg, sizeof(level)))
-		return -EFAULT;
-	/* pairs with the release in irqchip_create() */
-	if (!smp_load_acquire(&vm->irqchip))
-		return -ENXIO;
-	status = irq_set_line(vm, level.irq, level.level);
-	if (!want_status)
-		return 0;
-	level.status = status;
-	return copy_to_user(arg, &level, sizeof(level)) ? -EFAULT : 0;
+	return add ? coalesced_register(vm, &zone) : coalesced_unregister(vm, &zone);
 }
 
 /**
@@ -194,20 +165,19 @@ static long vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
 		return do_set_tss_addr(arg);
 	case MINIVMM_SET_IDENTITY_MAP_ADDR:
 		return do_set_identity_map_addr(vm, p);
-	case MINIVMM_CREATE_IRQCHIP:
-		return do_create_irqchip(vm);
-	case MINIVMM_CREATE_PIT2:
-		return do_create_pit2(vm, p);
-	case MINIVMM_IRQ_LINE:
-		return do_irq_line(vm, p, false);
-	case MINIVMM_IRQ_LINE_STATUS:
-		return do_irq_line(vm, p, true);
+	case MINIVMM_REGISTER_COALESCED_MMIO:
+		return do_coalesced(vm, p, true);
+	case MINIVMM_UNREGISTER_COALESCED_MMIO:
+		return do_coalesced(vm, p, false);
+	case MINIVMM_GET_CLOCK:
+	case MINIVMM_SET_CLOCK:
+		return clock_ioctl(vm, ioctl, p);
 	case MINIVMM_CHECK_EXTENSION:
 		return check_extension(vm, arg);
 	case MINIVMM_GET_STATS_FD:
 		return stats_fd_vm(vm);
 	}
-	return -ENOTTY;
+	return irq_ioctl(vm, ioctl, p);
 }
 
 static int vm_release(struct inode *inode, struct file *file)
@@ -239,6 +209,7 @@ static void vm_destroy(struct vm *vm)
 {
 	int i;
 
+	eventfd_vm_destroy(vm);
 	pit_destroy(vm);
 	watch_leave(vm);
 	mmu_vm_destroy(vm);
@@ -246,6 +217,7 @@ static void vm_destroy(struct vm *vm)
 		vcpu_destroy(vm->vcpus[i]);
 	irqchip_destroy(vm);
 	io_bus_destroy(vm);
+	coalesced_destroy(vm);
 	memslots_destroy(vm);
 	vm_free(vm);
 }
@@ -273,6 +245,8 @@ static struct vm *vm_new(enum mmu_mode mode)
 	vm->pml = mode == MMU_EPT && hw_has_pml();
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
+	eventfd_vm_init(vm);
+	clock_vm_init(vm);
 	if (init_srcu_struct(&vm->srcu))
 		goto free;
 	mmgrab(current->mm);

@@ -119,7 +119,7 @@ static int deliver_lowest(struct vm *vm, struct lapic *src, const struct irq_msg
  * @msg: the message
  *
  * Context: any. With @src, its vCPU's thread.
- * Return: how many accepted it, or -1 if it wasn't for anyone.
+ * Return: how many accepted it; -1 if it was for a set of them that is empty.
  */
 int irq_deliver(struct vm *vm, struct lapic *src, const struct irq_msg *msg)
 {
@@ -133,7 +133,7 @@ int irq_deliver(struct vm *vm, struct lapic *src, const struct irq_msg *msg)
 	if (physical && msg->dest != DEST_ALL) {
 		vcpu = vcpu_by_id(vm, msg->dest);
 		return vcpu && match(vcpu->lapic, src, msg) ?
-		       lapic_accept(vcpu->lapic, src, msg) : -1;
+		       lapic_accept(vcpu->lapic, src, msg) : 0;	/* KVM's answer */
 	}
 	/* to every physical id there is no lowest priority: KVM takes it as fixed */
 	if (msg->mode == DM_LOWEST && !(physical && msg->dest == DEST_ALL))

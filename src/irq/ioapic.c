@@ -95,21 +95,41 @@ int ioapic_set_line(struct ioapic *ioapic, unsigned int pin, enum irq_source sou
 	return ret;
 }
 
+/* Whose interrupt the vector is: all pins with it. ioapic->lock held. */
+static u32 pins_of_vector(const struct ioapic *ioapic, u8 vector)
+{
+	u32 pins = 0;
+	int pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++)
+		if (ENTRY_VECTOR(ioapic->entry[pin]) == vector)
+			pins |= BIT(pin);
+	return pins;
+}
+
 /**
  * ioapic_eoi() - a local APIC broadcasts an EOI
  * @ioapic: the I/O APIC
  * @vector: of the interrupt that has ended
  *
+ * Those who drive a line hear of it first: what they lower now doesn't interrupt again.
+ *
  * Context: any.
  */
 void ioapic_eoi(struct ioapic *ioapic, u8 vector)
 {
-	unsigned long flags;
-	unsigned int pin;
-	bool tick;
+	unsigned long flags, pins;
+	int pin;
 
 	raw_spin_lock_irqsave(&ioapic->lock, flags);
-	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+	pins = pins_of_vector(ioapic, vector);
+	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+
+	for_each_set_bit(pin, &pins, IOAPIC_PINS)
+		irq_acked(ioapic->vm, IRQCHIP_IOAPIC, pin);
+
+	raw_spin_lock_irqsave(&ioapic->lock, flags);
+	for_each_set_bit(pin, &pins, IOAPIC_PINS) {
 		u64 *e = &ioapic->entry[pin];
 
 		if (ENTRY_VECTOR(*e) != vector || !(*e & ENTRY_REMOTE_IRR))
@@ -118,11 +138,7 @@ void ioapic_eoi(struct ioapic *ioapic, u8 vector)
 		if (ioapic->irr & BIT(pin))
 			service(ioapic, pin);
 	}
-	tick = ioapic->tick_vector == vector;
 	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
-
-	if (tick)
-		pit_tick_acked(ioapic->vm);
 }
 
 /* ---- registers ------------------------------------------------------------------------------- */
@@ -145,6 +161,32 @@ static u32 read_register(struct ioapic *ioapic)
 	return reg & 1 ? ioapic->entry[pin] >> 32 : (u32)ioapic->entry[pin];
 }
 
+/* After each change of the entry that ticks go through, or of which that is. */
+static void update_tick_vector(struct ioapic *ioapic)
+{
+	u64 e = ioapic->tick_pin < 0 ? ENTRY_MASKED : ioapic->entry[ioapic->tick_pin];
+
+	WRITE_ONCE(ioapic->tick_vector, e & (ENTRY_LEVEL | ENTRY_MASKED) ? -1 : ENTRY_VECTOR(e));
+}
+
+/**
+ * ioapic_set_tick_pin() - the PIT's ticks come by this pin now
+ * @ioapic: the I/O APIC
+ * @pin: which, or -1
+ *
+ * Context: any.
+ */
+void ioapic_set_tick_pin(struct ioapic *ioapic, int pin)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&ioapic->lock, flags);
+	ioapic->tick_pin = pin;
+	update_tick_vector(ioapic);
+	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+	pit_tick_moved(ioapic->vm);
+}
+
 static void write_entry(struct ioapic *ioapic, unsigned int pin, bool high, u32 val)
 {
 	u64 old = ioapic->entry[pin], new;
@@ -158,9 +200,7 @@ static void write_entry(struct ioapic *ioapic, unsigned int pin, bool high, u32 
 		new &= ~ENTRY_REMOTE_IRR;
 	ioapic->entry[pin] = new;
 
-	if (pin == TICK_GSI)
-		WRITE_ONCE(ioapic->tick_vector, new & (ENTRY_LEVEL | ENTRY_MASKED) ? -1 :
-			   ENTRY_VECTOR(new));
+	update_tick_vector(ioapic);
 	if ((new & ENTRY_LEVEL) && (ioapic->irr & BIT(pin)))
 		service(ioapic, pin);
 }
@@ -177,7 +217,7 @@ static bool write_register(struct ioapic *ioapic, u32 val)
 
 	pin = array_index_nospec((reg - REG_ENTRIES) / 2, IOAPIC_PINS);
 	write_entry(ioapic, pin, reg & 1, val);
-	return pin == TICK_GSI;
+	return pin == ioapic->tick_pin;
 }
 
 static int ioapic_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, void *data)
@@ -222,6 +262,58 @@ static int ioapic_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, int 
 	return 0;
 }
 
+/* ---- GET_IRQCHIP, SET_IRQCHIP ---------------------------------------------------------------- */
+
+/**
+ * ioapic_get_state() - GET_IRQCHIP
+ * @ioapic: the I/O APIC
+ * @state: zeroed
+ *
+ * Context: any.
+ */
+void ioapic_get_state(struct ioapic *ioapic, struct minivmm_ioapic_state *state)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&ioapic->lock, flags);
+	state->base_address = IOAPIC_BASE;
+	state->ioregsel = ioapic->select;
+	state->id = ioapic->id;
+	state->irr = ioapic->irr;
+	memcpy(state->redirtbl, ioapic->entry, sizeof(ioapic->entry));
+	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+}
+
+/**
+ * ioapic_set_state() - SET_IRQCHIP
+ * @ioapic: the I/O APIC
+ * @state: as it was reported; its address isn't looked at, it can't be moved
+ *
+ * What is asserted is sent, unless its remote IRR says that it was.
+ *
+ * Context: any.
+ */
+void ioapic_set_state(struct ioapic *ioapic, const struct minivmm_ioapic_state *state)
+{
+	unsigned long flags;
+	int pin;
+
+	raw_spin_lock_irqsave(&ioapic->lock, flags);
+	ioapic->select = state->ioregsel;
+	ioapic->id = state->id & ID_MASK;
+	ioapic->irr = state->irr & GENMASK(IOAPIC_PINS - 1, 0);
+	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+		ioapic->entry[pin] = state->redirtbl[pin];
+		ioapic->sources[pin] = ioapic->irr & BIT(pin) ? BIT(SOURCE_USER) : 0;
+	}
+	update_tick_vector(ioapic);
+	for (pin = 0; pin < IOAPIC_PINS; pin++)
+		if (ioapic->irr & BIT(pin))
+			service(ioapic, pin);
+	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
+	pit_tick_moved(ioapic->vm);
+}
+
 /**
  * ioapic_init() - an I/O APIC after reset, at its address
  * @ioapic: zeroed memory
@@ -237,6 +329,7 @@ int ioapic_init(struct ioapic *ioapic, struct vm *vm)
 	raw_spin_lock_init(&ioapic->lock);
 	ioapic->vm = vm;
 	ioapic->tick_vector = -1;
+	ioapic->tick_pin = TICK_GSI;
 	for (pin = 0; pin < IOAPIC_PINS; pin++)
 		ioapic->entry[pin] = ENTRY_MASKED;
 	ioapic->io.read = ioapic_read;

@@ -2,18 +2,20 @@
 /*
  * The interrupt chips, among themselves. The way of an interrupt:
  *
- *	irq_set_line()   irqchip.c  a GSI, to the pins it is routed to
+ *	irq_set_line()   routing.c  a GSI, to the pins it is routed to, or a message
  *	  pic_set_line()     pic.c      a request; LINT0 of a local APIC in ExtINT mode takes it
  *	  ioapic_set_line()  ioapic.c   a redirection entry makes a message of it
- *	ICR, MSI             lapic.c    so does a write to the ICR
+ *	ICR                  lapic.c    so does a write to the ICR
+ *	irq_send_msi()       routing.c  and SIGNAL_MSI, or an irqfd (eventfd.c) with such a route
  *	  irq_deliver()      deliver.c  the local APICs that a message is for
  *	LVT entries          lapic.c    and what a local APIC makes of its own: timer.c, errors
  *	  IRR, then irq_pending() and irq_acknowledge() by the vCPU, on its way into the guest
  *
  * Locks. pic->lock and ioapic->lock are raw and taken with interrupts off: IRQ_LINE takes them from
  * any thread, port and MMIO accesses from vCPUs, the PIT's timer in hard interrupt context. Neither
- * is taken inside the other. pit->lock is never taken by the timer's callback, so the timer can be
- * cancelled under it.
+ * is taken inside the other, and both inside of eventfds' locks. pit->lock is never taken by the timer's callback, so the timer can be
+ * cancelled under it. The table of routes is read under vm->srcu, in any context, and replaced under
+ * vm->lock. vm->irqfds_lock is taken inside of eventfds' locks, and nothing inside of it.
  * A local APIC has no lock. Anyone sets bits of IRR and TMR, of events and errors, all atomically;
  * the rest is its vCPU's thread's. Others read, one word each and ready for any value: the
  * LDR, DFR, SVR, PPR and LVT0, and vcpu->apic_base.
@@ -148,6 +150,7 @@ struct lapic {
 	int isr_top;		/* highest vector in service, -1 = none */
 	unsigned long events;	/* bits: enum lapic_event */
 	u8 sipi_vector;		/* of EVENT_SIPI */
+	u8 ended_vector;	/* of REQ_EOI_EXIT */
 	unsigned long errors;	/* for the ESR, since the guest last wrote it */
 	struct lapic_timer timer;
 };
@@ -195,6 +198,8 @@ static inline bool lapic_enabled(const struct lapic *apic)
 }
 
 int lapic_accept(struct lapic *apic, struct lapic *src, const struct irq_msg *msg);
+void lapic_get_state(struct lapic *apic, struct minivmm_lapic_state *state);
+void lapic_set_state(struct lapic *apic, const struct minivmm_lapic_state *state);
 bool lapic_accepts_extint(const struct lapic *apic);
 void lapic_error(struct lapic *apic, int esr_bit);
 void lapic_timer_interrupt(struct lapic *apic);
@@ -212,15 +217,24 @@ void timer_set_mode(struct lapic *apic, u32 mode);
 u64 timer_deadline(struct lapic *apic);
 void timer_set_deadline(struct lapic *apic, u64 deadline);
 void timer_deliver(struct lapic *apic);
+void timer_restore(struct lapic *apic, u32 count);
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Who drives a line: its level is the OR of all of them. */
-enum irq_source { SOURCE_USER, SOURCE_PIT };
+enum irq_source { SOURCE_USER, SOURCE_PIT, SOURCE_RESAMPLE };
+
+enum irqchip_id { IRQCHIP_MASTER, IRQCHIP_SLAVE, IRQCHIP_IOAPIC, NR_IRQCHIPS };	/* the ABI's */
 
 #define TICK_GSI	0		/* the PIT's channel 0 */
 
+#define MAX_ROUTES		4096		/* GSIs, and entries of a table: as KVM's */
+
 int irq_set_source(struct vm *vm, u32 gsi, enum irq_source source, int level);
+int irq_send_msi(struct vm *vm, u32 address, u32 data);
+bool irq_leads_to(struct vm *vm, u32 gsi, enum irqchip_id chip, int pin);
+bool irq_eoi_is_clients(struct vm *vm, u8 vector);
+int irq_set_routing(struct vm *vm, const struct minivmm_irq_routing_entry *entries, u32 nr);
 
 /* One source's part of a line. Returns the line's level. The chip's lock held. */
 static inline bool line_level(u8 *sources, enum irq_source source, int level)
@@ -258,7 +272,8 @@ struct pic {
 	struct i8259 chip[2];	/* master, slave */
 	u8 sources[PIC_PINS];
 	/* what to do once the lock is dropped */
-	bool wake, tick_acked, tick_moved;
+	bool wake, tick_moved;
+	u16 acked;		/* inputs */
 	struct io_device io;
 };
 
@@ -266,6 +281,8 @@ int pic_init(struct pic *pic, struct vm *vm);
 void pic_unregister(struct pic *pic);
 int pic_set_line(struct pic *pic, unsigned int pin, enum irq_source source, int level);
 int pic_acknowledge(struct pic *pic);
+void pic_get_state(struct pic *pic, enum irqchip_id id, struct minivmm_pic_state *state);
+void pic_set_state(struct pic *pic, enum irqchip_id id, const struct minivmm_pic_state *state);
 
 static inline bool pic_output(const struct pic *pic)
 {
@@ -277,7 +294,8 @@ static inline bool pic_output(const struct pic *pic)
 #define IOAPIC_PINS	24
 
 struct ioapic {
-	int tick_vector;	/* of an edge-triggered TICK_GSI: its EOI re-arms the PIT; or -1 */
+	int tick_vector;	/* of edge-triggered PIT ticks: its EOI re-arms the PIT; or -1 */
+	int tick_pin;		/* where TICK_GSI leads, or -1 */
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct vm *vm;
 	u8 select;		/* IOREGSEL */
@@ -291,22 +309,41 @@ struct ioapic {
 int ioapic_init(struct ioapic *ioapic, struct vm *vm);
 int ioapic_set_line(struct ioapic *ioapic, unsigned int pin, enum irq_source source, int level);
 void ioapic_eoi(struct ioapic *ioapic, u8 vector);
+void ioapic_set_tick_pin(struct ioapic *ioapic, int pin);
+void ioapic_get_state(struct ioapic *ioapic, struct minivmm_ioapic_state *state);
+void ioapic_set_state(struct ioapic *ioapic, const struct minivmm_ioapic_state *state);
 
 /* Must the I/O APIC hear of this EOI? Of few edge-triggered ones, and asking costs no lock. */
 static inline bool ioapic_wants_eoi(const struct ioapic *ioapic, u8 vector, bool level)
 {
-	return level || vector == READ_ONCE(ioapic->tick_vector);
+	return level || vector == READ_ONCE(ioapic->tick_vector) ||
+	       READ_ONCE(ioapic->vm->nr_resamplers);
 }
 
 /* ---- all of it: irqchip.c -------------------------------------------------------------------- */
 
+struct irq_routing;
+
 struct irqchip {
+	bool split;		/* no chips but local APICs: the others are the client's */
+	u32 split_pins;		/* of the client's I/O APIC: GSIs below are its pins */
+	struct irq_routing __rcu *routing;	/* NULL: the default */
 	struct pic pic;
 	struct ioapic ioapic;
 };
 
+void irq_acked(struct vm *vm, enum irqchip_id chip, int pin);
+void irq_routing_destroy(struct irqchip *chip);
+
+/* ---- eventfd.c ------------------------------------------------------------------------------- */
+
+void irqfd_resample(struct vm *vm, enum irqchip_id chip, int pin);
+
 /* ---- PIT: pit.c ------------------------------------------------------------------------------ */
 
+void pit_get_state(struct pit *pit, struct minivmm_pit_state2 *state);
+void pit_set_state(struct pit *pit, const struct minivmm_pit_state2 *state);
+void pit_set_reinject(struct pit *pit, bool reinject);
 void pit_tick_acked(struct vm *vm);
 void pit_tick_moved(struct vm *vm);
 

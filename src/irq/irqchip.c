@@ -1,71 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The chips together: their creation, the way of a line to their pins, and what the vCPU sees of
- * all of them.
+ * The chips together: their creation, and what the vCPU sees of all of them.
  */
 #include <linux/errno.h>
 #include <linux/slab.h>
 
 #include "irq.h"
 
-static int ioapic_pin(u32 gsi)
-{
-	return gsi < IOAPIC_PINS ? gsi : -1;
-}
-
-static int pic_pin(u32 gsi)
-{
-	return gsi < PIC_PINS ? gsi : -1;
-}
-
-/**
- * irq_set_source() - one source's level of a GSI
- * @vm: the VM, with an irqchip
- * @gsi: the line; out of range is ignored, as in KVM
- * @source: whose level it is
- * @level: 0 or not
- *
- * Nobody knows which chip the guest uses, so both hear of it, and their answers are added.
- *
- * Context: any, hard interrupts included.
- * Return: as irq_set_line().
- */
-int irq_set_source(struct vm *vm, u32 gsi, enum irq_source source, int level)
-{
-	struct irqchip *chip = smp_load_acquire(&vm->irqchip);
-	int pin, ret = -1, r;
-
-	pin = pic_pin(gsi);
-	if (pin >= 0)
-		ret = pic_set_line(&chip->pic, pin, source, level);
-
-	pin = ioapic_pin(gsi);
-	if (pin >= 0) {
-		r = ioapic_set_line(&chip->ioapic, pin, source, level);
-		if (r >= 0)
-			ret = max(ret, 0) + r;
-	}
-	return ret;
-}
-
-/**
- * irq_set_line() - the client's level of a GSI: IRQ_LINE
- * @vm: the VM, with an irqchip
- * @gsi: the line
- * @level: 0 or not
- *
- * Context: any.
- * Return: what IRQ_LINE_STATUS reports: <0 ignored (masked, or no such line), 0 coalesced with one
- * that wasn't taken yet, >0 delivered to that many.
- */
-int irq_set_line(struct vm *vm, u32 gsi, int level)
-{
-	return irq_set_source(vm, gsi, SOURCE_USER, level);
-}
-
+/* Without PICs in the kernel the client's vector is what theirs would be. */
 static bool extint_pending(struct vcpu *vcpu)
 {
-	return pic_output(&vcpu->vm->irqchip->pic) && lapic_accepts_extint(vcpu->lapic);
+	struct irqchip *chip = vcpu->vm->irqchip;
+
+	return (chip->split ? vcpu->pending_irq >= 0 : pic_output(&chip->pic)) &&
+	       lapic_accepts_extint(vcpu->lapic);
+}
+
+static int clients_vector(struct vcpu *vcpu)
+{
+	int vector = vcpu->pending_irq;
+
+	vcpu->pending_irq = -1;
+	return vector;
+}
+
+bool irq_pics_in_kernel(struct vcpu *vcpu)
+{
+	return vcpu->lapic && !vcpu->vm->irqchip->split;
+}
+
+/**
+ * irq_client_may_inject() - would a vector of INTERRUPT get to the CPU, RFLAGS.IF aside?
+ * @vcpu: for whom
+ *
+ * Context: vcpu.
+ * Return: whether.
+ */
+bool irq_client_may_inject(struct vcpu *vcpu)
+{
+	return vcpu->pending_irq < 0 && (!vcpu->lapic || lapic_accepts_extint(vcpu->lapic));
 }
 
 /**
@@ -99,39 +72,36 @@ bool irq_pending(struct vcpu *vcpu)
  */
 int irq_acknowledge(struct vcpu *vcpu)
 {
-	int vector;
-
-	if (!vcpu->lapic) {
-		vector = vcpu->pending_irq;
-		vcpu->pending_irq = -1;
-		return vector;
-	}
+	if (!vcpu->lapic)
+		return clients_vector(vcpu);
 	if (extint_pending(vcpu))
-		return pic_acknowledge(&vcpu->vm->irqchip->pic);
+		return vcpu->vm->irqchip->split ? clients_vector(vcpu) :
+						  pic_acknowledge(&vcpu->vm->irqchip->pic);
 	return lapic_acknowledge(vcpu->lapic);
 }
 
 /**
- * irqchip_create() - PICs and I/O APIC, with KVM's default routing
+ * irqchip_create() - PICs and I/O APIC, and local APICs for the vCPUs to come
  * @vm: the VM; it has neither an irqchip nor vCPUs
- *
- * GSI 0 .. 15 are the inputs of the PICs and the pins of the I/O APIC with the same number, 16 ..
- * 23 pins of the I/O APIC alone.
+ * @split: local APICs alone: the other chips are the client's
+ * @split_pins: GSIs below are the client's I/O APIC's, which wants to hear of EOIs
  *
  * Context: vm->lock held; may sleep.
  * Return: 0 or -errno; then nothing has changed.
  */
-int irqchip_create(struct vm *vm)
+int irqchip_create(struct vm *vm, bool split, u32 split_pins)
 {
 	struct irqchip *chip = kzalloc(sizeof(*chip), GFP_KERNEL_ACCOUNT);
 	int ret;
 
 	if (!chip)
 		return -ENOMEM;
-	ret = pic_init(&chip->pic, vm);
+	chip->split = split;
+	chip->split_pins = split_pins;
+	ret = split ? 0 : pic_init(&chip->pic, vm);
 	if (ret)
 		goto free;
-	ret = ioapic_init(&chip->ioapic, vm);
+	ret = split ? 0 : ioapic_init(&chip->ioapic, vm);
 	if (ret)
 		goto unregister;
 
@@ -147,6 +117,22 @@ free:
 }
 
 /**
+ * irq_acked() - the guest has ended an interrupt of a chip's pin
+ * @vm: the VM
+ * @chip: which chip
+ * @pin: its pin
+ *
+ * Context: any; no chip's lock held.
+ */
+void irq_acked(struct vm *vm, enum irqchip_id chip, int pin)
+{
+	if (pin == (chip == IRQCHIP_IOAPIC ? vm->irqchip->ioapic.tick_pin : TICK_GSI))
+		pit_tick_acked(vm);
+	if (READ_ONCE(vm->nr_resamplers))
+		irqfd_resample(vm, chip, pin);
+}
+
+/**
  * irqchip_destroy() - the end of PICs and I/O APIC
  * @vm: the VM; nobody uses it any more, its PIT and vCPUs are gone
  *
@@ -154,6 +140,9 @@ free:
  */
 void irqchip_destroy(struct vm *vm)
 {
+	if (!vm->irqchip)
+		return;
+	irq_routing_destroy(vm->irqchip);
 	kfree(vm->irqchip);
 	vm->irqchip = NULL;
 }

@@ -140,8 +140,9 @@ int lapic_acknowledge(struct lapic *apic)
 
 static void end_of_interrupt(struct lapic *apic)
 {
-	struct ioapic *ioapic = &apic->vcpu->vm->irqchip->ioapic;
+	struct irqchip *chip = apic->vcpu->vm->irqchip;
 	int vector = apic->isr_top;
+	bool level;
 
 	if (vector < 0)
 		return;		/* of a spurious interrupt, or of none: allowed */
@@ -150,8 +151,14 @@ static void end_of_interrupt(struct lapic *apic)
 	apic->isr_top = highest_vector(apic, LAPIC_ISR);
 	priority_changed(apic);
 
-	if (ioapic_wants_eoi(ioapic, vector, lapic_test_vector(apic, LAPIC_TMR, vector)))
-		ioapic_eoi(ioapic, vector);
+	level = lapic_test_vector(apic, LAPIC_TMR, vector);
+	if (!chip->split) {
+		if (ioapic_wants_eoi(&chip->ioapic, vector, level))
+			ioapic_eoi(&chip->ioapic, vector);
+	} else if (level && irq_eoi_is_clients(apic->vcpu->vm, vector)) {
+		apic->ended_vector = vector;
+		vcpu_request(apic->vcpu, REQ_EOI_EXIT);
+	}
 }
 
 /* ---- what it accepts ------------------------------------------------------------------------- */
@@ -338,6 +345,29 @@ void lapic_take_events(struct vcpu *vcpu)
 		vcpu_start_at_sipi(vcpu, READ_ONCE(apic->sipi_vector));
 		vcpu->mp_state = MP_RUNNABLE;
 	}
+}
+
+/**
+ * lapic_set_sipi() - a SIPI's vector, and maybe the SIPI, from the client
+ * @vcpu: whose
+ * @vector: its vector, or -1: as it is
+ * @pending: it has come
+ *
+ * Context: vcpu.
+ */
+void lapic_set_sipi(struct vcpu *vcpu, int vector, bool pending)
+{
+	struct lapic *apic = vcpu->lapic;
+
+	if (vector >= 0)
+		WRITE_ONCE(apic->sipi_vector, vector);
+	if (pending)
+		set_bit(EVENT_SIPI, &apic->events);
+}
+
+u8 lapic_ended_vector(struct vcpu *vcpu)
+{
+	return vcpu->lapic->ended_vector;
 }
 
 /* ---- registers: reading ---------------------------------------------------------------------- */
@@ -693,8 +723,6 @@ void lapic_set_tpr(struct vcpu *vcpu, u8 tpr)
 	priority_changed(vcpu->lapic);
 }
 
-/* ---- modes and life -------------------------------------------------------------------------- */
-
 /* The id, and in x2APIC mode the logical id that follows from it, in the mode's format. */
 static void set_ids(struct lapic *apic)
 {
@@ -707,6 +735,50 @@ static void set_ids(struct lapic *apic)
 		lapic_set_reg(apic, LAPIC_ID, id << ID_SHIFT);
 	}
 }
+
+/* ---- GET_LAPIC, SET_LAPIC -------------------------------------------------------------------- */
+
+/**
+ * lapic_get_state() - GET_LAPIC
+ * @apic: the local APIC
+ * @state: its page; the id always in xAPIC's format, as in KVM
+ *
+ * Context: vcpu.
+ */
+void lapic_get_state(struct lapic *apic, struct minivmm_lapic_state *state)
+{
+	u32 current_count = timer_current(apic), id = apic->vcpu->id << ID_SHIFT;
+
+	timer_deliver(apic);
+	memcpy(state->regs, apic->regs, sizeof(state->regs));
+	memcpy(state->regs + LAPIC_ID, &id, sizeof(id));
+	memcpy(state->regs + LAPIC_TIMER_CURRENT, &current_count, sizeof(current_count));
+}
+
+/**
+ * lapic_set_state() - SET_LAPIC
+ * @apic: the local APIC
+ * @state: its page; id and version aren't looked at
+ *
+ * What follows from the registers is made anew. IA32_APIC_BASE says in which mode they are.
+ *
+ * Context: vcpu.
+ */
+void lapic_set_state(struct lapic *apic, const struct minivmm_lapic_state *state)
+{
+	memcpy(apic->regs, state->regs, sizeof(state->regs));
+	set_ids(apic);
+	lapic_set_reg(apic, LAPIC_VERSION, VERSION);
+	lapic_set_reg(apic, LAPIC_TPR, lapic_reg(apic, LAPIC_TPR) & TPR_WRITABLE);
+	apic->errors = 0;
+	apic->isr_top = highest_vector(apic, LAPIC_ISR);
+	WRITE_ONCE(apic->irr_maybe, true);
+	update_ppr(apic);
+	timer_restore(apic, lapic_reg(apic, LAPIC_TIMER_CURRENT));
+	vcpu_request(apic->vcpu, REQ_EVENT);
+}
+
+/* ---- modes and life -------------------------------------------------------------------------- */
 
 /* Registers as after RESET and INIT; "Local APIC State After Power-Up or Reset". */
 static void reset_registers(struct lapic *apic)

@@ -119,17 +119,20 @@ static unsigned long lock_pic(struct pic *pic)
 static void unlock_pic(struct pic *pic, unsigned long flags)
 	__releases(&pic->lock)
 {
-	bool wake = pic->wake, acked = pic->tick_acked, moved = pic->tick_moved;
+	bool wake = pic->wake, moved = pic->tick_moved;
+	unsigned long acked = pic->acked;
+	int pin;
 
-	pic->wake = pic->tick_acked = pic->tick_moved = false;
+	pic->wake = pic->tick_moved = false;
+	pic->acked = 0;
 	raw_spin_unlock_irqrestore(&pic->lock, flags);
 
 	if (wake)
 		wake_vcpu(pic->vm);
 	if (moved)
 		pit_tick_moved(pic->vm);
-	else if (acked)
-		pit_tick_acked(pic->vm);
+	for_each_set_bit(pin, &acked, PIC_PINS)
+		irq_acked(pic->vm, pin / 8 ? IRQCHIP_SLAVE : IRQCHIP_MASTER, pin);
 }
 
 static bool is_tick(struct pic *pic, struct i8259 *c, int input)
@@ -142,8 +145,7 @@ static void end_of_interrupt(struct pic *pic, struct i8259 *c, int input)
 	if (!(c->isr & BIT(input)))
 		return;
 	c->isr &= ~BIT(input);
-	if (is_tick(pic, c, input))
-		pic->tick_acked = true;
+	pic->acked |= BIT(input + (c == &pic->chip[1] ? 8 : 0));
 }
 
 /* The acknowledge cycle, or a poll, for this input. */
@@ -404,6 +406,70 @@ static int pic_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len,
 	unlock_pic(pic, flags);
 	*(u8 *)data = val;
 	return 0;
+}
+
+/* ---- GET_IRQCHIP, SET_IRQCHIP ---------------------------------------------------------------- */
+
+/**
+ * pic_get_state() - GET_IRQCHIP
+ * @pic: the PICs
+ * @id: which of them
+ * @state: zeroed
+ *
+ * Context: any.
+ */
+void pic_get_state(struct pic *pic, enum irqchip_id id, struct minivmm_pic_state *state)
+{
+	unsigned long flags = lock_pic(pic);
+	const struct i8259 *c = &pic->chip[id];
+
+	*state = (struct minivmm_pic_state){
+		.last_irr = c->lines, .irr = c->irr, .imr = c->imr, .isr = c->isr,
+		.priority_add = c->first, .irq_base = c->base, .read_reg_select = c->read_isr,
+		.poll = c->poll, .special_mask = c->special_mask,
+		.init_state = c->icw ? c->icw - 1 : 0,
+		.auto_eoi = c->aeoi, .rotate_on_auto_eoi = c->rotate_aeoi,
+		.special_fully_nested_mode = c->sfnm, .init4 = c->want_icw4,
+		.elcr = c->elcr, .elcr_mask = c->elcr_mask,
+	};
+	unlock_pic(pic, flags);
+}
+
+/**
+ * pic_set_state() - SET_IRQCHIP
+ * @pic: the PICs
+ * @id: which of them
+ * @state: as it was reported; elcr_mask isn't looked at
+ *
+ * Context: any.
+ */
+void pic_set_state(struct pic *pic, enum irqchip_id id, const struct minivmm_pic_state *state)
+{
+	unsigned long flags = lock_pic(pic);
+	struct i8259 *c = &pic->chip[id];
+	int i;
+
+	c->lines = state->last_irr;
+	c->irr = state->irr;
+	c->imr = state->imr;
+	c->isr = state->isr;
+	c->first = state->priority_add & 7;
+	c->base = state->irq_base & 0xf8;
+	c->read_isr = state->read_reg_select;
+	c->poll = state->poll;
+	c->special_mask = state->special_mask;
+	c->icw = state->init_state & 3 ? (state->init_state & 3) + 1 : 0;
+	c->single = false;
+	c->aeoi = state->auto_eoi;
+	c->rotate_aeoi = state->rotate_on_auto_eoi;
+	c->sfnm = state->special_fully_nested_mode;
+	c->want_icw4 = state->init4;
+	c->elcr = state->elcr & c->elcr_mask;
+	for (i = 0; i < 8; i++)
+		pic->sources[i + 8 * id] = c->lines & BIT(i) ? BIT(SOURCE_USER) : 0;
+	pic->tick_moved = id == IRQCHIP_MASTER;
+	update(pic);
+	unlock_pic(pic, flags);
 }
 
 /**

@@ -85,7 +85,7 @@ struct pit {
 	struct vm *vm;
 	spinlock_t lock;		/* channels, speaker */
 	struct pit_channel channel[NR_CHANNELS];
-	bool speaker_data;
+	bool speaker_data, hpet_legacy;	/* the latter: a HPET drives GSI 0 */
 	struct io_device io, speaker;
 
 	struct hrtimer hrtimer;
@@ -93,6 +93,7 @@ struct pit {
 	u64 interval;			/* ns */
 
 	raw_spinlock_t pulse_lock;	/* a pulse on the line is up and down */
+	bool reinject;			/* missed ticks are sent later */
 	atomic_t in_flight;		/* a tick was sent and not ended yet */
 	atomic_t owed;			/* ticks not ended yet, that one included */
 };
@@ -224,7 +225,7 @@ static void send_tick(struct pit *pit)
 	unsigned long flags;
 	int i, taken;
 
-	if (atomic_xchg(&pit->in_flight, 1))
+	if (atomic_xchg(&pit->in_flight, 1) && READ_ONCE(pit->reinject))
 		return;
 
 	raw_spin_lock_irqsave(&pit->pulse_lock, flags);
@@ -299,7 +300,7 @@ static void start_ticks(struct pit *pit, u64 now)
 	u64 ns = clocks_to_ns(c->count);
 
 	stop_ticks(pit);
-	if (c->state != RUNNING)
+	if (c->state != RUNNING || pit->hpet_legacy)
 		return;		/* a triggered mode: this channel's gate never rises */
 
 	pit->periodic = is_periodic(c);
@@ -505,6 +506,119 @@ static int speaker_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, int 
 	return 0;
 }
 
+/* ---- GET_PIT2, SET_PIT2 ---------------------------------------------------------------------- */
+
+#define NO_MODE		0xff	/* as KVM says that no control word has come */
+#define LSB_OF_BOTH	3	/* how KVM tells the bytes of a 16-bit access apart */
+#define MSB_OF_BOTH	4
+
+static u8 byte_to_state(const struct pit_channel *c, u8 next)
+{
+	if (c->access != ACCESS_BOTH)
+		return c->access;
+	return next == ACCESS_LSB ? LSB_OF_BOTH : MSB_OF_BOTH;
+}
+
+static u8 state_to_byte(u8 access, u8 state)
+{
+	return state == MSB_OF_BOTH ? ACCESS_MSB : first_byte(access);
+}
+
+static void get_channel(const struct pit_channel *c, struct minivmm_pit_channel_state *s)
+{
+	*s = (struct minivmm_pit_channel_state){
+		.count = c->count,
+		.latched_count = c->latch,
+		/* one byte that is left of two is the upper one */
+		.count_latched = c->latched == ACCESS_MSB && c->access == ACCESS_BOTH ?
+				 MSB_OF_BOTH : c->latched,
+		.status_latched = c->status_latched,
+		.status = c->status,
+		.read_state = byte_to_state(c, c->read_next),
+		.write_state = byte_to_state(c, c->write_next),
+		.write_latch = c->write_lsb,
+		.rw_mode = c->access,
+		.mode = c->loaded ? c->mode : NO_MODE,
+		.bcd = c->bcd,
+		.gate = c->gate,
+		.count_load_time = c->start,
+	};
+}
+
+static void set_channel(struct pit_channel *c, const struct minivmm_pit_channel_state *s, u64 now)
+{
+	*c = (struct pit_channel){
+		.mode = s->mode > MODE_TRIGGERED_STROBE ? MODE_TERMINAL_COUNT : s->mode,
+		.latch = s->latched_count,
+		.latched = s->count_latched >= MSB_OF_BOTH ? ACCESS_MSB : s->count_latched,
+		.status_latched = s->status_latched,
+		.status = s->status,
+		.access = s->rw_mode & ACCESS_BOTH ?: ACCESS_BOTH,
+		.write_lsb = s->write_latch,
+		.bcd = s->bcd,
+		.gate = s->gate,
+	};
+	c->read_next = state_to_byte(c->access, s->read_state);
+	c->write_next = state_to_byte(c->access, s->write_state);
+	c->count = 0x10000;
+	if (s->mode <= MODE_TRIGGERED_STROBE)
+		load_count(c, min(s->count, 0x10000u), now);
+}
+
+/**
+ * pit_get_state() - GET_PIT2
+ * @pit: the PIT
+ * @state: zeroed
+ *
+ * Context: may sleep.
+ */
+void pit_get_state(struct pit *pit, struct minivmm_pit_state2 *state)
+{
+	int i;
+
+	spin_lock(&pit->lock);
+	follow_ticks(pit);
+	for (i = 0; i < NR_CHANNELS; i++)
+		get_channel(&pit->channel[i], &state->channels[i]);
+	state->flags = (pit->hpet_legacy ? MINIVMM_PIT_FLAGS_HPET_LEGACY : 0) |
+		       (pit->speaker_data ? MINIVMM_PIT_FLAGS_SPEAKER_DATA_ON : 0);
+	spin_unlock(&pit->lock);
+}
+
+/**
+ * pit_set_state() - SET_PIT2
+ * @pit: the PIT
+ * @state: as it was reported; counts begin anew, as in KVM
+ *
+ * Context: may sleep.
+ */
+void pit_set_state(struct pit *pit, const struct minivmm_pit_state2 *state)
+{
+	u64 now = ktime_get_ns();
+	int i;
+
+	spin_lock(&pit->lock);
+	pit->hpet_legacy = state->flags & MINIVMM_PIT_FLAGS_HPET_LEGACY;
+	pit->speaker_data = state->flags & MINIVMM_PIT_FLAGS_SPEAKER_DATA_ON;
+	for (i = 0; i < NR_CHANNELS; i++)
+		set_channel(&pit->channel[i], &state->channels[i], now);
+	start_ticks(pit, now);
+	spin_unlock(&pit->lock);
+}
+
+/**
+ * pit_set_reinject() - REINJECT_CONTROL
+ * @pit: the PIT
+ * @reinject: a tick that the guest has missed is sent later; or it is lost
+ *
+ * Context: any.
+ */
+void pit_set_reinject(struct pit *pit, bool reinject)
+{
+	WRITE_ONCE(pit->reinject, reinject);
+	forget_ticks(pit);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void power_on(struct pit *pit)
@@ -560,6 +674,7 @@ int pit_create(struct vm *vm, u32 flags)
 	hrtimer_init(&pit->hrtimer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	pit->hrtimer.function = pit_expired;
 	power_on(pit);
+	pit->reinject = true;
 
 	ret = register_ports(pit, flags);
 	if (ret) {

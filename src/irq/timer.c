@@ -29,7 +29,7 @@
  */
 u64 guest_tsc(struct vcpu *vcpu)
 {
-	return rdtsc() + READ_ONCE(vcpu->tsc_offset);
+	return tsc_of_guest(vcpu, rdtsc());
 }
 
 static enum hrtimer_restart timer_expired(struct hrtimer *hrtimer)
@@ -235,7 +235,7 @@ static bool start_deadline(struct lapic *apic)
 {
 	struct lapic_timer *timer = &apic->timer;
 	u64 now = ktime_get_ns(), tsc = guest_tsc(apic->vcpu), cycles;
-	u32 khz = max(tsc_khz, 1u);	/* a host that couldn't calibrate it has 0 */
+	u32 khz = max(apic->vcpu->tsc_khz, 1u);	/* a host that couldn't calibrate it has 0 */
 
 	if (timer->deadline <= tsc)
 		return false;
@@ -281,6 +281,37 @@ void timer_set_deadline(struct lapic *apic, u64 deadline)
 		atomic_set(&timer->pending, 1);
 		vcpu_request(apic->vcpu, REQ_EVENT);
 	}
+}
+
+/**
+ * timer_restore() - follows registers that the client has set
+ * @apic: its local APIC
+ * @count: what is left of the initial count
+ *
+ * A deadline that was set stays.
+ *
+ * Context: vcpu.
+ */
+void timer_restore(struct lapic *apic, u32 count)
+{
+	struct lapic_timer *timer = &apic->timer;
+	u32 mode = lapic_reg(apic, LAPIC_LVT_TIMER) & LVT_TIMER_MODE;
+	u64 deadline = timer->deadline, left;
+
+	timer_stop(apic);
+	timer->mode = mode == LVT_TIMER_MODE ? TIMER_ONESHOT : mode;	/* no such mode */
+	if (timer->mode == TIMER_DEADLINE) {
+		timer_set_deadline(apic, deadline);
+		return;
+	}
+	timer->period = initial_ns(apic);
+	left = min((u64)count * divisor(apic), timer->period);
+	if (!left && timer->mode == TIMER_PERIODIC)
+		left = timer->period;
+	if (left)
+		start_count(apic, ktime_get_ns(), left);
+	else
+		timer->period = 0;
 }
 
 /* Whether; if not, waits for the rest of it. */

@@ -39,6 +39,9 @@ MODULE_PARM_DESC(vnmi, "use virtual NMIs");
 static bool use_ple = true;
 module_param_named(ple, use_ple, bool, 0444);
 MODULE_PARM_DESC(ple, "use PAUSE-loop exiting");
+static bool use_tsc_scaling = true;
+module_param_named(tsc_scaling, use_tsc_scaling, bool, 0444);
+MODULE_PARM_DESC(tsc_scaling, "let guests have a TSC of another rate");
 static bool use_efer_controls = true;
 module_param_named(efer_controls, use_efer_controls, bool, 0444);
 MODULE_PARM_DESC(efer_controls, "switch EFER by VM-entry and VM-exit controls, not MSR lists");
@@ -85,6 +88,7 @@ static const struct control cpu2_controls[] = {
 	OPTIONAL_IF(SECONDARY_EXEC_ENABLE_VPID, use_vpid),
 	OPTIONAL_IF(SECONDARY_EXEC_UNRESTRICTED_GUEST, use_unrestricted_guest),
 	OPTIONAL_IF(SECONDARY_EXEC_PAUSE_LOOP_EXITING, use_ple),
+	OPTIONAL_IF(SECONDARY_EXEC_TSC_SCALING, use_tsc_scaling),
 	OPTIONAL(SECONDARY_EXEC_WBINVD_EXITING),
 	OPTIONAL(SECONDARY_EXEC_ENABLE_RDTSCP),
 	OPTIONAL(SECONDARY_EXEC_ENABLE_INVPCID),

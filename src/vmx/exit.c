@@ -405,8 +405,7 @@ static int handle_nop(struct vmx_vcpu *vmx)
 
 static int handle_pause(struct vmx_vcpu *vmx)
 {
-	/* it spins, most likely for another vCPU: let that one run */
-	yield();
+	vcpu_directed_yield(&vmx->vcpu);
 	return handle_nop(vmx);
 }
 

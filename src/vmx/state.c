@@ -432,13 +432,23 @@ void vmx_set_cpu_controls(struct vmx_vcpu *vmx, u32 set, u32 clear)
 
 u32 hw_interrupt_shadow(struct vcpu *vcpu)
 {
-	return vmcs_read32(GUEST_INTERRUPTIBILITY_INFO) & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	u32 state = vmcs_read32(GUEST_INTERRUPTIBILITY_INFO);
+
+	return (state & GUEST_INTR_STATE_STI ? MINIVMM_X86_SHADOW_INT_STI : 0) |
+	       (state & GUEST_INTR_STATE_MOV_SS ? MINIVMM_X86_SHADOW_INT_MOV_SS : 0);
 }
 
-void hw_set_interrupt_shadow(struct vcpu *vcpu, bool mov_ss)
+/* An entry wants one of them at most. */
+void hw_set_interrupt_shadow(struct vcpu *vcpu, u32 shadow)
 {
-	vmcs_write32(GUEST_INTERRUPTIBILITY_INFO, vmcs_read32(GUEST_INTERRUPTIBILITY_INFO) |
-		     (mov_ss ? GUEST_INTR_STATE_MOV_SS : GUEST_INTR_STATE_STI));
+	u32 state = vmcs_read32(GUEST_INTERRUPTIBILITY_INFO);
+
+	state &= ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	if (shadow & MINIVMM_X86_SHADOW_INT_MOV_SS)
+		state |= GUEST_INTR_STATE_MOV_SS;
+	else if (shadow & MINIVMM_X86_SHADOW_INT_STI)
+		state |= GUEST_INTR_STATE_STI;
+	vmcs_write32(GUEST_INTERRUPTIBILITY_INFO, state);
 }
 
 void hw_clear_interrupt_shadow(struct vcpu *vcpu)
@@ -478,4 +488,16 @@ void hw_set_tsc_offset(struct vcpu *vcpu, u64 offset)
 {
 	vcpu->tsc_offset = offset;
 	vmcs_write64(TSC_OFFSET, offset);
+}
+
+bool hw_has_tsc_scaling(void)
+{
+	return vmx_caps.cpu2 & SECONDARY_EXEC_TSC_SCALING;
+}
+
+void hw_set_tsc_ratio(struct vcpu *vcpu, u64 ratio)
+{
+	vcpu->tsc_ratio = ratio;
+	if (hw_has_tsc_scaling())
+		vmcs_write64(TSC_MULTIPLIER, ratio ?: 1ULL << 48);
 }

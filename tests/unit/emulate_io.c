@@ -149,7 +149,7 @@ void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct
 }
 
 u32 hw_interrupt_shadow(struct vcpu *vcpu) { return t.shadow; }
-void hw_set_interrupt_shadow(struct vcpu *vcpu, bool mov_ss) { t.shadow = true; }
+void hw_set_interrupt_shadow(struct vcpu *vcpu, u32 shadow) { t.shadow = true; }
 bool hw_interrupt_allowed(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF && !t.shadow; }
 void hw_set_nmi_masked(struct vcpu *vcpu, bool masked) { t.nmi_masked = masked; }
 void mmu_invlpg(struct vcpu *vcpu, gva_t gva) { }
@@ -381,7 +381,11 @@ static void test_bus_ranges(void **state)
 	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x43, 2, &b.dev), -EEXIST);
 	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x3f, 2, &b.dev), -EEXIST);
 	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x30, 0x80, &b.dev), -EEXIST);
-	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x44, 0, &b.dev), -EINVAL);
+	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x43, 0, &b.dev), -EEXIST);
+	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x50, 0, &b.dev), 0);
+	assert_true(bus_has(vm, BUS_PIO, 0x50, 1));
+	assert_true(bus_has(vm, BUS_PIO, 0x50, 4));
+	assert_false(bus_has(vm, BUS_PIO, 0x51, 1));
 	assert_int_equal(io_bus_register(vm, BUS_MMIO, ~0ull, 2, &b.dev), -EINVAL);
 	assert_int_equal(io_bus_register(vm, BUS_MMIO, ~0ull, 1, &b.dev), 0);
 	assert_true(bus_has(vm, BUS_PIO, 0x40, 4));
@@ -397,7 +401,7 @@ static void test_bus_ranges(void **state)
 	assert_false(bus_has(vm, BUS_PIO, 0x60, 1));
 	assert_true(bus_has(vm, BUS_PIO, 0x20, 1));
 	assert_int_equal(io_bus_register(vm, BUS_PIO, 0x43, 2, &b.dev), 0);
-	assert_int_equal(vm->bus[BUS_PIO]->count, 2);
+	assert_int_equal(vm->bus[BUS_PIO]->count, 3);
 	io_bus_unregister(vm, BUS_MMIO, &a.dev);
 }
 

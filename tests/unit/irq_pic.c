@@ -362,12 +362,12 @@ static void test_creation_fails(void **state)
 
 	for (i = 1; i <= 4; i++) {
 		fail_register = i;
-		assert_int_equal(irqchip_create(&other), -ENOMEM);
+		assert_int_equal(irqchip_create(&other, false, 0), -ENOMEM);
 		assert_null(other.irqchip);
 		assert_int_equal(bus_devices(vm), before);
 	}
 	shim_fail_alloc = 1;
-	assert_int_equal(irqchip_create(&other), -ENOMEM);
+	assert_int_equal(irqchip_create(&other, false, 0), -ENOMEM);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -289,7 +289,7 @@ static void test_deadline_far_away(void **state)
 	assert_false(fired());
 	assert_int_equal(deadline(), ~0ull);
 	assert_int_equal(shim_timers(), 1);
-	tsc_khz = 40000;		/* a slow TSC doesn't overflow anything either */
+	cpu->tsc_khz = 40000;		/* a slow TSC doesn't overflow anything either */
 	set_deadline(~0ull);
 	assert_int_equal(shim_timers(), 1);
 }

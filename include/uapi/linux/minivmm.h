@@ -17,8 +17,9 @@
 #define MINIVMM_API_VERSION	12
 #define MINIVMMIO		0xAE
 
-/* Layout of a vCPU's mapping, in pages: the run structure, then the data of port I/O. */
+/* Layout of a vCPU's mapping, in pages: the run structure, the data of port I/O, coalesced writes. */
 #define MINIVMM_PIO_PAGE_OFFSET	1
+#define MINIVMM_COALESCED_MMIO_PAGE_OFFSET	2
 
 #define MINIVMM_NR_INTERRUPTS	256
 
@@ -187,6 +188,246 @@ struct minivmm_pit_config {
 
 #define MINIVMM_PIT_SPEAKER_DUMMY	1
 
+/* GET_IRQCHIP, SET_IRQCHIP */
+struct minivmm_pic_state {
+	__u8 last_irr;			/* the lines' levels */
+	__u8 irr;
+	__u8 imr;
+	__u8 isr;
+	__u8 priority_add;		/* the input with the highest priority */
+	__u8 irq_base;
+	__u8 read_reg_select;
+	__u8 poll;
+	__u8 special_mask;
+	__u8 init_state;		/* 0 = initialised, else the ICW that comes next, less 1 */
+	__u8 auto_eoi;
+	__u8 rotate_on_auto_eoi;
+	__u8 special_fully_nested_mode;
+	__u8 init4;			/* ICW4 will come */
+	__u8 elcr;
+	__u8 elcr_mask;
+};
+
+#define MINIVMM_IOAPIC_NUM_PINS		24
+
+struct minivmm_ioapic_state {
+	__u64 base_address;
+	__u32 ioregsel;
+	__u32 id;
+	__u32 irr;
+	__u32 pad;
+	__u64 redirtbl[MINIVMM_IOAPIC_NUM_PINS];
+};
+
+#define MINIVMM_IRQCHIP_PIC_MASTER	0
+#define MINIVMM_IRQCHIP_PIC_SLAVE	1
+#define MINIVMM_IRQCHIP_IOAPIC		2
+
+struct minivmm_irqchip {
+	__u32 chip_id;
+	__u32 pad;
+	union {
+		char dummy[512];
+		struct minivmm_pic_state pic;
+		struct minivmm_ioapic_state ioapic;
+	} chip;
+};
+
+/* GET_PIT2, SET_PIT2 */
+struct minivmm_pit_channel_state {
+	__u32 count;			/* 1 .. 65536 */
+	__u16 latched_count;
+	__u8 count_latched;
+	__u8 status_latched;
+	__u8 status;
+	__u8 read_state;
+	__u8 write_state;
+	__u8 write_latch;
+	__u8 rw_mode;
+	__u8 mode;
+	__u8 bcd;
+	__u8 gate;
+	__s64 count_load_time;		/* ns of the host's monotonic clock */
+};
+
+struct minivmm_pit_state2 {
+	struct minivmm_pit_channel_state channels[3];
+	__u32 flags;
+	__u32 reserved[9];
+};
+
+#define MINIVMM_PIT_FLAGS_HPET_LEGACY		0x00000001
+#define MINIVMM_PIT_FLAGS_SPEAKER_DATA_ON	0x00000002
+
+struct minivmm_reinject_control {
+	__u8 pit_reinject;
+	__u8 reserved[31];
+};
+
+/* GET_LAPIC, SET_LAPIC: the registers as in the APIC's page */
+#define MINIVMM_APIC_REG_SIZE	0x400
+
+struct minivmm_lapic_state {
+	char regs[MINIVMM_APIC_REG_SIZE];
+};
+
+/* SET_GSI_ROUTING */
+struct minivmm_irq_routing_irqchip {
+	__u32 irqchip;
+	__u32 pin;
+};
+
+struct minivmm_irq_routing_msi {
+	__u32 address_lo;
+	__u32 address_hi;
+	__u32 data;
+	__u32 pad;
+};
+
+#define MINIVMM_IRQ_ROUTING_IRQCHIP	1
+#define MINIVMM_IRQ_ROUTING_MSI		2
+
+struct minivmm_irq_routing_entry {
+	__u32 gsi;
+	__u32 type;
+	__u32 flags;
+	__u32 pad;
+	union {
+		struct minivmm_irq_routing_irqchip irqchip;
+		struct minivmm_irq_routing_msi msi;
+		__u32 pad[8];
+	} u;
+};
+
+struct minivmm_irq_routing {
+	__u32 nr;
+	__u32 flags;
+	__DECLARE_FLEX_ARRAY(struct minivmm_irq_routing_entry, entries);
+};
+
+struct minivmm_msi {
+	__u32 address_lo;
+	__u32 address_hi;
+	__u32 data;
+	__u32 flags;
+	__u32 devid;
+	__u8 pad[12];
+};
+
+struct minivmm_irqfd {
+	__u32 fd;
+	__u32 gsi;
+	__u32 flags;
+	__u32 resamplefd;
+	__u8 pad[16];
+};
+
+#define MINIVMM_IRQFD_FLAG_DEASSIGN	(1 << 0)
+#define MINIVMM_IRQFD_FLAG_RESAMPLE	(1 << 1)
+
+struct minivmm_ioeventfd {
+	__u64 datamatch;
+	__u64 addr;
+	__u32 len;			/* 1, 2, 4, 8; 0: any */
+	__s32 fd;
+	__u32 flags;
+	__u8 pad[36];
+};
+
+#define MINIVMM_IOEVENTFD_FLAG_DATAMATCH	(1 << 0)
+#define MINIVMM_IOEVENTFD_FLAG_PIO		(1 << 1)
+#define MINIVMM_IOEVENTFD_FLAG_DEASSIGN		(1 << 2)
+
+/* REGISTER_COALESCED_MMIO, UNREGISTER_COALESCED_MMIO, and the page of the ring */
+struct minivmm_coalesced_mmio_zone {
+	__u64 addr;
+	__u32 size;
+	__u32 pio;			/* 0 or 1 */
+};
+
+struct minivmm_coalesced_mmio {
+	__u64 phys_addr;
+	__u32 len;
+	__u32 pio;
+	__u8 data[8];
+};
+
+struct minivmm_coalesced_mmio_ring {
+	__u32 first, last;
+	__DECLARE_FLEX_ARRAY(struct minivmm_coalesced_mmio, coalesced_mmio);
+};
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+struct minivmm_clock_data {
+	__u64 clock;			/* ns */
+	__u32 flags;
+	__u32 pad0;
+	__u64 realtime;
+	__u64 host_tsc;
+	__u32 pad[4];
+};
+
+#define MINIVMM_CLOCK_TSC_STABLE	2
+#define MINIVMM_CLOCK_REALTIME		(1 << 2)
+#define MINIVMM_CLOCK_HOST_TSC		(1 << 3)
+
+/* ---- a vCPU's events -------------------------------------------------------------------------- */
+
+struct minivmm_mp_state {
+	__u32 mp_state;
+};
+
+#define MINIVMM_MP_STATE_RUNNABLE	0
+#define MINIVMM_MP_STATE_UNINITIALIZED	1
+#define MINIVMM_MP_STATE_INIT_RECEIVED	2
+#define MINIVMM_MP_STATE_HALTED		3
+#define MINIVMM_MP_STATE_SIPI_RECEIVED	4
+
+struct minivmm_vcpu_events {
+	struct {
+		__u8 injected;
+		__u8 nr;
+		__u8 has_error_code;
+		__u8 pending;
+		__u32 error_code;
+	} exception;
+	struct {
+		__u8 injected;
+		__u8 nr;
+		__u8 soft;
+		__u8 shadow;
+	} interrupt;
+	struct {
+		__u8 injected;
+		__u8 pending;
+		__u8 masked;
+		__u8 pad;
+	} nmi;
+	__u32 sipi_vector;
+	__u32 flags;
+	struct {
+		__u8 smm;
+		__u8 pending;
+		__u8 smm_inside_nmi;
+		__u8 latched_init;
+	} smi;
+	struct {
+		__u8 pending;
+	} triple_fault;
+	__u8 reserved[26];
+	__u8 exception_has_payload;
+	__u64 exception_payload;
+};
+
+#define MINIVMM_VCPUEVENT_VALID_NMI_PENDING	0x00000001
+#define MINIVMM_VCPUEVENT_VALID_SIPI_VECTOR	0x00000002
+#define MINIVMM_VCPUEVENT_VALID_SHADOW		0x00000004
+#define MINIVMM_VCPUEVENT_VALID_SMM		0x00000008
+
+#define MINIVMM_X86_SHADOW_INT_MOV_SS	0x01
+#define MINIVMM_X86_SHADOW_INT_STI	0x02
+
 /* ---- RUN ------------------------------------------------------------------------------------- */
 
 #define MINIVMM_EXIT_UNKNOWN		0
@@ -322,27 +563,47 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_USER_MEMORY			3
 #define MINIVMM_CAP_SET_TSS_ADDR		4
 #define MINIVMM_CAP_EXT_CPUID			7
+#define MINIVMM_CAP_CLOCKSOURCE			8
 #define MINIVMM_CAP_NR_VCPUS			9
 #define MINIVMM_CAP_NR_MEMSLOTS			10
 #define MINIVMM_CAP_PIT				11
 #define MINIVMM_CAP_NOP_IO_DELAY		12
+#define MINIVMM_CAP_MP_STATE			14
+#define MINIVMM_CAP_COALESCED_MMIO		15
 #define MINIVMM_CAP_SYNC_MMU			16
 #define MINIVMM_CAP_DESTROY_MEMORY_REGION_WORKS	21
 #define MINIVMM_CAP_USER_NMI			22
+#define MINIVMM_CAP_REINJECT_CONTROL		24
+#define MINIVMM_CAP_IRQ_ROUTING			25
 #define MINIVMM_CAP_IRQ_INJECT_STATUS		26
 #define MINIVMM_CAP_JOIN_MEMORY_REGIONS_WORKS	30
+#define MINIVMM_CAP_IRQFD			32
 #define MINIVMM_CAP_PIT2			33
+#define MINIVMM_CAP_PIT_STATE2			35
+#define MINIVMM_CAP_IOEVENTFD			36
 #define MINIVMM_CAP_SET_IDENTITY_MAP_ADDR	37
+#define MINIVMM_CAP_ADJUST_CLOCK		39
 #define MINIVMM_CAP_INTERNAL_ERROR_DATA		40
+#define MINIVMM_CAP_VCPU_EVENTS			41
+#define MINIVMM_CAP_INTR_SHADOW			49
+#define MINIVMM_CAP_TSC_CONTROL			60
 #define MINIVMM_CAP_GET_TSC_KHZ			61
 #define MINIVMM_CAP_MAX_VCPUS			66
 #define MINIVMM_CAP_TSC_DEADLINE_TIMER		72
+#define MINIVMM_CAP_KVMCLOCK_CTRL		76
+#define MINIVMM_CAP_SIGNAL_MSI			77
 #define MINIVMM_CAP_READONLY_MEM		81
+#define MINIVMM_CAP_IRQFD_RESAMPLE		82
 #define MINIVMM_CAP_EXT_EMUL_CPUID		95
+#define MINIVMM_CAP_IOAPIC_POLARITY_IGNORED	97
 #define MINIVMM_CAP_ENABLE_CAP_VM		98
+#define MINIVMM_CAP_IOEVENTFD_NO_LENGTH		100
 #define MINIVMM_CAP_CHECK_EXTENSION_VM		105
+#define MINIVMM_CAP_SPLIT_IRQCHIP		121
+#define MINIVMM_CAP_IOEVENTFD_ANY_LENGTH	122
 #define MINIVMM_CAP_MAX_VCPU_ID			128
 #define MINIVMM_CAP_IMMEDIATE_EXIT		136
+#define MINIVMM_CAP_COALESCED_PIO		162
 #define MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2	168
 #define MINIVMM_CAP_BINARY_STATS_FD		203
 
@@ -365,9 +626,24 @@ struct minivmm_stats_desc {
 #define MINIVMM_SET_IDENTITY_MAP_ADDR	_IOW(MINIVMMIO, 0x48, __u64)
 #define MINIVMM_CREATE_IRQCHIP		_IO(MINIVMMIO, 0x60)
 #define MINIVMM_IRQ_LINE		_IOW(MINIVMMIO, 0x61, struct minivmm_irq_level)
+#define MINIVMM_GET_IRQCHIP		_IOWR(MINIVMMIO, 0x62, struct minivmm_irqchip)
+#define MINIVMM_SET_IRQCHIP		_IOR(MINIVMMIO, 0x63, struct minivmm_irqchip)	/* sic */
 #define MINIVMM_IRQ_LINE_STATUS		_IOWR(MINIVMMIO, 0x67, struct minivmm_irq_level)
+#define MINIVMM_REGISTER_COALESCED_MMIO	\
+	_IOW(MINIVMMIO, 0x67, struct minivmm_coalesced_mmio_zone)
+#define MINIVMM_UNREGISTER_COALESCED_MMIO	\
+	_IOW(MINIVMMIO, 0x68, struct minivmm_coalesced_mmio_zone)
+#define MINIVMM_SET_GSI_ROUTING		_IOW(MINIVMMIO, 0x6a, struct minivmm_irq_routing)
+#define MINIVMM_REINJECT_CONTROL	_IO(MINIVMMIO, 0x71)
+#define MINIVMM_IRQFD			_IOW(MINIVMMIO, 0x76, struct minivmm_irqfd)
 #define MINIVMM_CREATE_PIT2		_IOW(MINIVMMIO, 0x77, struct minivmm_pit_config)
+#define MINIVMM_IOEVENTFD		_IOW(MINIVMMIO, 0x79, struct minivmm_ioeventfd)
+#define MINIVMM_SET_CLOCK		_IOW(MINIVMMIO, 0x7b, struct minivmm_clock_data)
+#define MINIVMM_GET_CLOCK		_IOR(MINIVMMIO, 0x7c, struct minivmm_clock_data)
+#define MINIVMM_GET_PIT2		_IOR(MINIVMMIO, 0x9f, struct minivmm_pit_state2)
+#define MINIVMM_SET_PIT2		_IOW(MINIVMMIO, 0xa0, struct minivmm_pit_state2)
 #define MINIVMM_ENABLE_CAP		_IOW(MINIVMMIO, 0xa3, struct minivmm_enable_cap)
+#define MINIVMM_SIGNAL_MSI		_IOW(MINIVMMIO, 0xa5, struct minivmm_msi)
 #define MINIVMM_CLEAR_DIRTY_LOG		_IOWR(MINIVMMIO, 0xc0, struct minivmm_clear_dirty_log)
 
 /* ---- ioctls on a vCPU ------------------------------------------------------------------------ */
@@ -385,8 +661,16 @@ struct minivmm_stats_desc {
 #define MINIVMM_SET_FPU			_IOW(MINIVMMIO, 0x8d, struct minivmm_fpu)
 #define MINIVMM_SET_CPUID2		_IOW(MINIVMMIO, 0x90, struct minivmm_cpuid2)
 #define MINIVMM_GET_CPUID2		_IOWR(MINIVMMIO, 0x91, struct minivmm_cpuid2)
+#define MINIVMM_GET_LAPIC		_IOR(MINIVMMIO, 0x8e, struct minivmm_lapic_state)
+#define MINIVMM_SET_LAPIC		_IOW(MINIVMMIO, 0x8f, struct minivmm_lapic_state)
+#define MINIVMM_GET_MP_STATE		_IOR(MINIVMMIO, 0x98, struct minivmm_mp_state)
+#define MINIVMM_SET_MP_STATE		_IOW(MINIVMMIO, 0x99, struct minivmm_mp_state)
 #define MINIVMM_NMI			_IO(MINIVMMIO, 0x9a)
+#define MINIVMM_GET_VCPU_EVENTS		_IOR(MINIVMMIO, 0x9f, struct minivmm_vcpu_events)
+#define MINIVMM_SET_VCPU_EVENTS		_IOW(MINIVMMIO, 0xa0, struct minivmm_vcpu_events)
+#define MINIVMM_SET_TSC_KHZ		_IO(MINIVMMIO, 0xa2)
 #define MINIVMM_GET_TSC_KHZ		_IO(MINIVMMIO, 0xa3)
+#define MINIVMM_KVMCLOCK_CTRL		_IO(MINIVMMIO, 0xad)
 #define MINIVMM_GET_STATS_FD		_IO(MINIVMMIO, 0xce)	/* on a vCPU or a VM */
 
 /* ---- what KVM doesn't have ------------------------------------------------------------------- */

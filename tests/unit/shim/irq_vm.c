@@ -4,6 +4,7 @@
 struct seen seen[MAX_VCPUS];
 bool cpuid_x2apic = true, cpuid_deadline = true;
 int fail_register;
+unsigned int resampled;
 
 /* ---- what the rest of the module does -------------------------------------------------------- */
 
@@ -61,6 +62,11 @@ void vcpu_kick(struct vcpu *vcpu)
 	__atomic_fetch_add(&seen[vcpu->index].kicks, 1, __ATOMIC_SEQ_CST);
 }
 
+void irqfd_resample(struct vm *vm, enum irqchip_id chip, int pin)
+{
+	resampled |= 1u << pin;
+}
+
 void inject_nmi(struct vcpu *vcpu)
 {
 	seen[vcpu->index].nmis++;
@@ -92,6 +98,8 @@ static void add_vcpu(struct vm *vm, int id)
 	vcpu->id = id;
 	vcpu->index = vm->nr_vcpus;
 	vcpu->maxphyaddr = 40;
+	vcpu->pending_irq = -1;
+	vcpu->tsc_khz = tsc_khz;
 	vcpu->mp_state = id ? MP_UNINITIALIZED : MP_RUNNABLE;
 	seen[vcpu->index] = (struct seen){ .sipi = -1 };
 	assert_int_equal(lapic_create(vcpu), 0);
@@ -105,7 +113,7 @@ struct vm *vm_with_chips(int nr_vcpus)
 	int i;
 
 	cpuid_x2apic = cpuid_deadline = true;
-	assert_int_equal(irqchip_create(vm), 0);
+	assert_int_equal(irqchip_create(vm, false, 0), 0);
 	for (i = 0; i < nr_vcpus; i++)
 		add_vcpu(vm, i);
 	return vm;

@@ -71,7 +71,24 @@ typedef unsigned int gfp_t;
 #define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define xchg(p, v)	__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define array_index_nospec(i, n) (i)
-#define srcu_dereference(p, srcu) (p)
+
+#ifndef SHIM_IO_KERNEL_H	/* io_kernel.h has its own */
+/* Whoever replaces what others read finds no reader. */
+#define srcu_read_lock(s)	__atomic_fetch_add(&(s)->x, 1, __ATOMIC_SEQ_CST)
+#define srcu_read_unlock(s, i)	(__atomic_fetch_sub(&(s)->x, 1, __ATOMIC_SEQ_CST), (void)(i))
+#define srcu_dereference(p, s)	((s)->x ? (p) : (abort(), (p)))
+#define synchronize_srcu(s)	((s)->x ? abort() : (void)0)
+#define synchronize_srcu_expedited(s) synchronize_srcu(s)
+#define rcu_dereference_protected(p, held) (p)
+#define rcu_replace_pointer(p, v, held) \
+	({ __typeof__(p) old_ = (p); (p) = (v); old_; })
+#define lockdep_is_held(l)	true
+#endif
+
+#define MAX_ERRNO	4095
+static inline void *ERR_PTR(long error) { return (void *)error; }
+static inline long PTR_ERR(const void *p) { return (long)p; }
+static inline bool IS_ERR(const void *p) { return (unsigned long)p >= (unsigned long)-MAX_ERRNO; }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
 
@@ -79,6 +96,11 @@ static inline u8 ror8(u8 w, unsigned int n) { return w >> (n & 7) | w << (-n & 7
 static inline unsigned long __ffs(unsigned long w) { return __builtin_ctzl(w); }
 static inline unsigned long __ffs64(u64 w) { return __builtin_ctzll(w); }
 static inline unsigned long __fls(unsigned long w) { return 63 - __builtin_clzl(w); }
+#ifndef SHIM_IO_KERNEL_H
+#define for_each_set_bit(i, p, n) \
+	for ((i) = 0; (i) < (n); (i)++) \
+		if (*(p) >> (i) & 1)
+#endif
 static inline unsigned int hweight64(u64 w) { return __builtin_popcountll(w); }
 
 static inline bool test_bit(long n, const unsigned long *p)
@@ -139,6 +161,12 @@ void shim_unlock(raw_spinlock_t *lock);
 
 extern int shim_fail_alloc;	/* the nth allocation from now fails; 0 = none */
 
+#ifndef SHIM_IO_KERNEL_H
+#define struct_size(p, member, n) (sizeof(*(p)) + sizeof((p)->member[0]) * (n))
+#endif
+#define kvzalloc(size, gfp)	kzalloc(size, gfp)
+#define kvfree(p)		kfree(p)
+
 void *kzalloc(size_t size, gfp_t gfp);
 void kfree(const void *p);
 unsigned long get_zeroed_page(gfp_t gfp);
@@ -184,6 +212,11 @@ static inline u64 mul_u64_u32_div(u64 a, u32 mul, u32 div)
 	return (unsigned __int128)a * mul / div;
 }
 
+static inline u64 mul_u64_u64_shr(u64 a, u64 b, unsigned int shift)
+{
+	return (unsigned __int128)a * b >> shift;
+}
+
 static inline u64 div_u64(u64 a, u32 b) { return a / b; }
 
 /* ---- what minivmm.h mentions ----------------------------------------------------------------- */
@@ -196,6 +229,8 @@ struct rcuwait { int x; };
 struct work_struct { int x; };
 struct preempt_notifier { int x; };
 struct fpu_guest { int x; };
+struct task_struct;
+struct pid;
 struct workqueue_struct;
 struct mm_struct;
 typedef struct { int x; } refcount_t;
