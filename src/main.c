@@ -270,6 +270,7 @@ static void slot_exit(void)
 static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_IRQCHIP, 1 },
 	{ MINIVMM_CAP_HLT, 1 },
+	{ MINIVMM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ MINIVMM_CAP_USER_MEMORY, 1 },
 	{ MINIVMM_CAP_SET_TSS_ADDR, 1 },
 	{ MINIVMM_CAP_EXT_CPUID, 1 },

@@ -64,6 +64,7 @@ static inline gpa_t gfn_to_gpa(gfn_t gfn) { return gfn << PAGE_SHIFT; }
 #define MAX_SLOT_PAGES	((1UL << 31) - 1)	/* as KVM's */
 #define SHADOW_REGIONS_2M	4096		/* that have a count of their own: 8G */
 #define SHADOW_REGIONS_1G	64
+#define MIN_TABLE_LIMIT	64ul			/* shadow tables that a VM may have: as KVM's */
 #define MAX_CPUID	256
 #define MAX_MSRS	256			/* of one GET_MSRS or SET_MSRS, as KVM's */
 
@@ -630,7 +631,7 @@ void mmu_vcpu_destroy(struct vcpu *vcpu);
 int mmu_slot_create(struct vm *vm, struct memslot *slot);	/* what mmu/ keeps of it. May sleep. */
 void mmu_slot_destroy(struct memslot *slot);
 unsigned long mmu_table_limit(struct vm *vm);	/* shadow: how many tables it may have */
-void mmu_set_table_limit(struct vm *vm, unsigned long limit);	/* may sleep */
+void mmu_set_table_limit(struct vm *vm, unsigned long limit);	/* MIN_TABLE_LIMIT on; may sleep */
 int mmu_load(struct vcpu *vcpu);	/* a root for the guest's paging mode. May sleep. */
 /* What the guest's control registers ask of its translations; the registers are set already. vcpu. */
 void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep);

@@ -124,6 +124,16 @@ static long do_set_identity_map_addr(struct vm *vm, const void __user *arg)
 	return r;
 }
 
+static long do_set_table_limit(struct vm *vm, unsigned long limit)
+{
+	if (limit < MIN_TABLE_LIMIT)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	mmu_set_table_limit(vm, limit);
+	mutex_unlock(&vm->slots_lock);
+	return 0;
+}
+
 static long do_coalesced(struct vm *vm, const void __user *arg, bool add)
 {
 	struct minivmm_coalesced_mmio_zone zone;
@@ -161,6 +171,10 @@ static long vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
 		return do_clear_dirty_log(vm, p);
 	case MINIVMM_ENABLE_CAP:
 		return do_enable_cap(vm, p);
+	case MINIVMM_SET_NR_MMU_PAGES:
+		return do_set_table_limit(vm, arg);
+	case MINIVMM_GET_NR_MMU_PAGES:
+		return mmu_table_limit(vm);
 	case MINIVMM_SET_TSS_ADDR:
 		return do_set_tss_addr(arg);
 	case MINIVMM_SET_IDENTITY_MAP_ADDR:

@@ -253,7 +253,6 @@ bool shadow_protect_table(struct vm *vm, gfn_t gfn);	/* true: flush */
 bool shadow_may_write(struct vm *vm, gfn_t gfn, bool speculative, struct list_head *freed);
 bool shadow_unprotect(struct vm *vm, gfn_t gfn, struct list_head *freed);
 bool shadow_has_tables(struct vm *vm, gfn_t gfn, int level);	/* in the page of that level */
-void shadow_reclaim(struct vm *vm, unsigned long wanted, struct list_head *freed);
 void shadow_make_room(struct vm *vm, struct list_head *freed);	/* for one fault's tables */
 void shadow_set_root(struct vcpu_mmu *mmu, int i, struct mmu_page *page);
 void shadow_put_root(struct vcpu_mmu *mmu, int i);

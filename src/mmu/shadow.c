@@ -18,7 +18,6 @@
 #include "compat.h"
 #include "mmu/mmu.h"
 
-#define MIN_PAGES	64
 #define GUEST_PAGES_PER_TABLE	50	/* the default bound: 2% of the guest's memory */
 #define RECLAIM_SCAN	64	/* pages looked at for one that isn't used */
 #define BATCH		4096	/* pages between two chances to let others in */
@@ -393,17 +392,17 @@ again:
 /* By the CPU's A bit in the entries that point to it, which is cleared. */
 static bool recently_used(struct mmu_page *page)
 {
-	return page->roots || age_rmap(&page->parents, true);
+	return age_rmap(&page->parents, true);
 }
 
-void shadow_reclaim(struct vm *vm, unsigned long wanted, struct list_head *freed)
+static void reclaim(struct vm *vm, unsigned long wanted, bool used_too, struct list_head *freed)
 {
 	unsigned long scan = RECLAIM_SCAN + wanted;
 	struct mmu_page *page;
 
 	while (wanted && scan-- && !list_empty(&vm->shadow.pages)) {
 		page = list_last_entry(&vm->shadow.pages, struct mmu_page, link);
-		if (recently_used(page)) {
+		if (page->roots || (!used_too && recently_used(page))) {
 			list_move(&page->link, &vm->shadow.pages);
 			continue;
 		}
@@ -415,7 +414,7 @@ void shadow_reclaim(struct vm *vm, unsigned long wanted, struct list_head *freed
 
 unsigned long mmu_table_limit(struct vm *vm)
 {
-	return vm->shadow.limit ?: max(MIN_PAGES, vm->slot_pages / GUEST_PAGES_PER_TABLE);
+	return vm->shadow.limit ?: max(MIN_TABLE_LIMIT, vm->slot_pages / GUEST_PAGES_PER_TABLE);
 }
 
 void shadow_make_room(struct vm *vm, struct list_head *freed)
@@ -423,7 +422,7 @@ void shadow_make_room(struct vm *vm, struct list_head *freed)
 	unsigned long limit = mmu_table_limit(vm);
 
 	if (unlikely(vm->shadow.nr + CACHE_PAGES > limit))
-		shadow_reclaim(vm, vm->shadow.nr + CACHE_PAGES - limit + limit / 16, freed);
+		reclaim(vm, vm->shadow.nr + CACHE_PAGES - limit + limit / 16, false, freed);
 }
 
 void mmu_set_table_limit(struct vm *vm, unsigned long limit)
@@ -432,15 +431,15 @@ void mmu_set_table_limit(struct vm *vm, unsigned long limit)
 	int idx = srcu_read_lock(&vm->srcu);
 
 	spin_lock(&vm->mmu_lock);
-	vm->shadow.limit = max_t(unsigned long, limit, MIN_PAGES);
+	vm->shadow.limit = limit;
 	while (vm->shadow.nr > vm->shadow.limit) {
 		unsigned long before = vm->shadow.nr;
 
-		shadow_reclaim(vm, min(vm->shadow.nr - vm->shadow.limit, 128ul), &freed);
+		reclaim(vm, min(vm->shadow.nr - vm->shadow.limit, 128ul), true, &freed);
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
 		cond_resched_lock(&vm->mmu_lock);
 		if (vm->shadow.nr >= before)
-			break;		/* those that are in use */
+			break;		/* those that are roots */
 	}
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
@@ -472,7 +471,7 @@ static unsigned long shrink_vm(struct vm *vm, unsigned long wanted)
 
 	spin_lock(&vm->mmu_lock);
 	before = vm->shadow.nr;
-	shadow_reclaim(vm, wanted, &freed);
+	reclaim(vm, wanted, false, &freed);
 	wanted = before - vm->shadow.nr;
 	if (wanted)
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);

@@ -371,3 +371,108 @@ TEST(slot_in_use_is_deleted)
 	CHECK_EQ(v->run->mmio.phys_addr, SLOT);
 	CHECK_EQ(v->run->mmio.len, 8);
 }
+
+/* ---- how many tables ------------------------------------------------------------------------- */
+
+#define REGIONS	200		/* of 2M: shadow tables of 4K entries, one for each */
+
+/* Adds 1 to the first word of each region: once, or for as long as DATA is 2. RAX counts passes. */
+GUEST64(add_to_regions,
+	sti;
+	1: mov %rsi, %rdi;
+	mov %rbp, %rcx;
+	2: incq (%rdi);
+	add $0x200000, %rdi;
+	dec %rcx;
+	jnz 2b;
+	inc %rax;
+	cmpl $2, DATA;
+	je 1b;
+	hlt;
+	jmp 1b)
+
+static struct vcpu *boot_with_regions(u8 **mem)
+{
+	struct vcpu *v = BOOT(LONG64, add_to_regions);
+	struct minivmm_regs r = get_regs(v);
+
+	*mem = host_memory(REGIONS * 2 * MiB);
+	CHECK_OK(madvise(*mem, REGIONS * 2 * MiB, MADV_NOHUGEPAGE));
+	r.rsi = SLOT;
+	r.rbp = REGIONS;
+	r.rax = 0;
+	set_regs(v, &r);
+	add_slot(v->vm, 1, 0, SLOT, REGIONS * 2 * MiB, *mem);
+	return v;
+}
+
+static void check_regions(struct vcpu *v, u8 *mem)
+{
+	for (u64 i = 0; i < REGIONS; i++)
+		CHECK_EQ(*word(mem, i * 2 * MiB), get_regs(v).rax);
+}
+
+static bool has_shadow_tables(struct vm *vm)
+{
+	return opt.oracle ? !kvm_has("ept") : vm_extension(vm, MINIVMM_CAP_MMU) == MINIVMM_VM_MMU_SHADOW;
+}
+
+static void check_tables(struct vm *vm, u64 limit)
+{
+	if (!opt.oracle && has_shadow_tables(vm) && stat_of(vm->fd, "table_pages") > limit)
+		FAIL("%lld tables", (long long)stat_of(vm->fd, "table_pages"));
+}
+
+TEST(number_of_tables_is_bounded)
+{
+	struct vm *vm = vm_with_memory(MEM_SIZE);
+	u8 *mem = host_memory(16 * MiB);
+
+	CHECK_EQ(ioctl(vm->fd, MINIVMM_GET_NR_MMU_PAGES, 0), 64);
+	add_slot(vm, 1, 0, SLOT, 16 * MiB, mem);
+	CHECK_EQ(ioctl(vm->fd, MINIVMM_GET_NR_MMU_PAGES, 0), 18 * MiB / PAGE / 50);
+	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_SET_NR_MMU_PAGES, 63), EINVAL);
+	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_SET_NR_MMU_PAGES, 0), EINVAL);
+	CHECK_EQ(ioctl(vm->fd, MINIVMM_GET_NR_MMU_PAGES, 0), 18 * MiB / PAGE / 50);
+	CHECK_OK(ioctl(vm->fd, MINIVMM_SET_NR_MMU_PAGES, 70));
+	CHECK_EQ(ioctl(vm->fd, MINIVMM_GET_NR_MMU_PAGES, 0), 70);
+	/* from then on slots don't change it */
+	add_slot(vm, 1, 0, SLOT, 0, mem);
+	CHECK_EQ(ioctl(vm->fd, MINIVMM_GET_NR_MMU_PAGES, 0), 70);
+}
+
+TEST(few_tables_for_much_memory)
+{
+	u8 *mem;
+	struct vcpu *v = boot_with_regions(&mem);
+
+	CHECK_OK(ioctl(v->vm->fd, MINIVMM_SET_NR_MMU_PAGES, 64));
+	for (int i = 0; i < 3; i++) {
+		RUN_TO(v, MINIVMM_EXIT_HLT);
+		check_tables(v->vm, 64);
+		check_regions(v, mem);
+	}
+	if (has_shadow_tables(v->vm))
+		CHECK(stat_of(v->vm->fd, "mmu_recycled") > REGIONS);
+}
+
+TEST(tables_are_taken_from_a_running_guest)
+{
+	u8 *mem;
+	struct vcpu *v = boot_with_regions(&mem);
+	struct runner *run;
+
+	RUN_TO(v, MINIVMM_EXIT_HLT);
+	*(u32 *)(v->vm->mem + DATA) = 2;
+	run = start_run(v);
+	for (int i = 0; i < 8; i++) {
+		CHECK_OK(ioctl(v->vm->fd, MINIVMM_SET_NR_MMU_PAGES, i & 1 ? 1000 : 64));
+		if (!(i & 1))
+			check_tables(v->vm, 64);
+		sleep_ms(2);
+	}
+	*(u32 *)(v->vm->mem + DATA) = 3;
+	CHECK_OK(join_run(run));
+	CHECK_EXIT(v, MINIVMM_EXIT_HLT);
+	check_regions(v, mem);
+}

@@ -92,6 +92,7 @@ static const struct extension extensions[] = {
 	CAP(IRQCHIP, 1),
 	CAP(HLT, 1),
 	CAP(USER_MEMORY, 1),
+	CAP(MMU_SHADOW_CACHE_CONTROL, 1),
 	CAP(SET_TSS_ADDR, 1),
 	CAP(EXT_CPUID, 1),
 	CAP(NR_VCPUS, 1),
