@@ -93,23 +93,6 @@ u16 emu_host_fpu(struct emu *e, enum emu_fpu what, u16 value)
 	return value;
 }
 
-/* ---- features ------------------------------------------------------------------------------- */
-
-bool emu_host_has(struct emu *e, enum emu_feature feature)
-{
-	switch (feature) {
-	case EMU_HAS_BMI1:
-		return boot_cpu_has(X86_FEATURE_BMI1);
-	case EMU_HAS_LZCNT:
-		return boot_cpu_has(X86_FEATURE_ABM);
-	case EMU_HAS_POPCNT:
-		return boot_cpu_has(X86_FEATURE_POPCNT);
-	case EMU_HAS_CX16:
-		return boot_cpu_has(X86_FEATURE_CX16);
-	}
-	return false;
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /**

@@ -629,10 +629,40 @@ void emu_host_cpuid(struct emu *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	cpuid_guest(to_emulator(e)->vcpu, eax, ebx, ecx, edx);
 }
 
+bool emu_host_has(struct emu *e, enum emu_feature feature)
+{
+	switch (feature) {
+	case EMU_HAS_BMI1:
+		return boot_cpu_has(X86_FEATURE_BMI1);
+	case EMU_HAS_LZCNT:
+		return boot_cpu_has(X86_FEATURE_ABM);
+	case EMU_HAS_POPCNT:
+		return boot_cpu_has(X86_FEATURE_POPCNT);
+	case EMU_HAS_CX16:
+		return boot_cpu_has(X86_FEATURE_CX16);
+	case EMU_HAS_INVPCID:	/* which the CPU, too, does only for who has it by CPUID */
+		return guest_has(to_emulator(e)->vcpu, X86_FEATURE_INVPCID);
+	}
+	return false;
+}
+
 void emu_host_invlpg(struct emu *e, u64 linear)
 {
 	tlb_clear(to_emulator(e));
 	mmu_invlpg(to_emulator(e)->vcpu, linear);
+}
+
+/* More is forgotten than was asked for, but for an address of the current address space. */
+void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear)
+{
+	struct vcpu *vcpu = to_emulator(e)->vcpu;
+	u16 current_pcid = vcpu_cr4(vcpu) & X86_CR4_PCIDE ? vcpu_cr3(vcpu) & 0xfff : 0;
+
+	tlb_clear(to_emulator(e));
+	if (type == 0 && pcid == current_pcid)
+		mmu_invlpg(vcpu, linear);
+	else
+		mmu_flush_guest(vcpu);
 }
 
 static enum emu_mode emulator_mode(struct vcpu *vcpu)

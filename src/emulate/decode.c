@@ -296,6 +296,7 @@ static const struct opcode movbe[2] = {
 	{ OP_MOVBE, K_G, K_E, 0, MODRM | MEM },		/* F0 */
 	{ OP_MOVBE, K_E, K_G, 0, MODRM | MEM },		/* F1 */
 };
+static const struct opcode invpcid = { OP_INVPCID, K_NONE, K_NONE, 0, MODRM | MEM };
 
 /* 0F 3A xx, and VEX map 3: all with ModRM and an immediate byte. */
 static const struct opcode other_0f3a = OTHER(I_B, MODRM);
@@ -566,6 +567,15 @@ static bool is_vex(const struct emu *e)
 	return e->mode == EMU_LONG || insn->bytes[insn->len] >> 6 == 3;
 }
 
+static const struct opcode *map_0f38(const struct insn *insn)
+{
+	if ((insn->opcode & 0xfe) == 0xf0 && insn->rep != 0xf2)
+		return &movbe[insn->opcode & 1];
+	if (insn->opcode == 0x82 && insn->opsize && !insn->rep)
+		return &invpcid;
+	return &other_0f38;
+}
+
 static void two_byte(struct insn *insn)
 {
 	insn->opcode = next_byte(insn);
@@ -576,10 +586,7 @@ static void two_byte(struct insn *insn)
 	}
 	insn->map = insn->opcode == 0x38 ? 2 : 3;
 	insn->opcode = next_byte(insn);
-	if (insn->map == 2 && (insn->opcode & 0xfe) == 0xf0 && insn->rep != 0xf2)
-		set_opcode(insn, &movbe[insn->opcode & 1]);
-	else
-		set_opcode(insn, insn->map == 2 ? &other_0f38 : &other_0f3a);
+	set_opcode(insn, insn->map == 2 ? map_0f38(insn) : &other_0f3a);
 	if (insn->map == 2 && insn->opcode == 0x2a)	/* MOVNTDQA */
 		insn->op = OP_VECTOR;
 }

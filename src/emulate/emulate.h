@@ -244,9 +244,12 @@ enum emu_result emu_host_rdmsr(struct emu *e, u32 index, u64 *data);		/* likewis
 enum emu_result emu_host_wrmsr(struct emu *e, u32 index, u64 data);
 void emu_host_cpuid(struct emu *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 void emu_host_invlpg(struct emu *e, u64 linear);
+/* By INVPCID, whose operands are checked. */
+void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear);
 
 /* Has the CPU it? Where it hasn't, the encoding means something else, or nothing. */
-enum emu_feature { EMU_HAS_BMI1, EMU_HAS_LZCNT, EMU_HAS_POPCNT, EMU_HAS_CX16 };
+enum emu_feature { EMU_HAS_BMI1, EMU_HAS_LZCNT, EMU_HAS_POPCNT, EMU_HAS_CX16,
+		   EMU_HAS_INVPCID };
 bool emu_host_has(struct emu *e, enum emu_feature feature);
 /* A vector register: 8 bytes are MMX's, 16 XMM's, 32 YMM's. */
 void emu_host_get_vector(struct emu *e, unsigned int reg, void *data, unsigned int len);
@@ -277,6 +280,7 @@ enum emu_op {	/* what execute.c can do, and what no CPU does */
 	OP_LAR, OP_LSL, OP_ARPL, OP_G7, OP_MOV_CR, OP_MOV_DR, OP_CLTS, OP_HLT, OP_CACHE,
 	OP_RDMSR, OP_WRMSR, OP_RDTSC, OP_RDPMC, OP_CPUID,
 	OP_SYSCALL, OP_SYSRET, OP_SYSENTER, OP_SYSEXIT, OP_VECTOR, OP_X87, OP_FSGSBASE,
+	OP_INVPCID,
 	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN, OP_OUT,
 	NR_EMU_OPS,
 };

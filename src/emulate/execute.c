@@ -392,6 +392,7 @@ static const struct {
 	[OP_VECTOR] = { op_vector, WHOLE },
 	[OP_X87] = { op_x87, WHOLE },
 	[OP_FSGSBASE] = { op_fsgsbase, WHOLE },
+	[OP_INVPCID] = { op_invpcid, WHOLE },
 	[OP_MOVS ... OP_OUTS] = { op_string, WHOLE },
 	[OP_IN] = { op_in, WHOLE },
 	[OP_OUT] = { op_out, WHOLE },

@@ -18,7 +18,7 @@ enum {	/* RFLAGS */
 enum {	/* control registers */
 	CR0_PE = 1 << 0, CR0_MP = 1 << 1, CR0_EM = 1 << 2, CR0_TS = 1 << 3, CR0_NE = 1 << 5,
 	CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_OSFXSR = 1 << 9,
-	CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16, CR4_OSXSAVE = 1 << 18,
+	CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16, CR4_PCIDE = 1 << 17, CR4_OSXSAVE = 1 << 18,
 };
 
 enum emu_operand_type { T_NONE, T_REG, T_MEM, T_VALUE };
@@ -58,7 +58,7 @@ emu_fn op_mov_seg, op_pop_seg, op_les, op_lldt, op_ltr, op_verify, op_lar, op_ar
 emu_fn op_jmp_far, op_call_far, op_ret_far, op_int, op_into, op_iret;
 /* system.c */
 emu_fn op_sldt, op_g7, op_mov_cr, op_mov_dr, op_clts, op_hlt, op_rdmsr, op_wrmsr,
-       op_rdtsc, op_rdpmc, op_cpuid, op_fsgsbase, op_x87, op_nop;
+       op_rdtsc, op_rdpmc, op_cpuid, op_fsgsbase, op_invpcid, op_x87, op_nop;
 /* vector.c */
 emu_fn op_vector;
 

@@ -121,6 +121,29 @@ static enum emu_result invlpg(struct emu *e)
 	return r;
 }
 
+enum emu_result op_invpcid(struct emu *e)
+{
+	unsigned int reg = ((e->insn.modrm >> 3) & 7) | (e->insn.rex & 4) << 1;
+	u64 type = emu_mask(e->regs[reg], e->mode == EMU_LONG ? 8 : 4), linear;
+	struct { u64 pcid, address; } d;
+	enum emu_result r;
+
+	if (!emu_host_has(e, EMU_HAS_INVPCID))
+		return emu_ud(e);
+	if (e->cpl || type > 3)
+		return emu_gp(e);
+	r = emu_linearise(e, e->insn.seg, e->insn.ea, sizeof(d), false, &linear);
+	if (r == EMU_OK)
+		r = emu_host_read(e, linear, &d, sizeof(d), EMU_READ);
+	if (r != EMU_OK)
+		return r;
+	if (d.pcid >> 12 || (type == 0 && !emu_canonical(d.address)) ||
+	    (type < 2 && d.pcid && !(emu_host_get(e, EMU_CR4) & CR4_PCIDE)))
+		return emu_gp(e);
+	emu_host_invpcid(e, type, d.pcid, d.address);
+	return EMU_OK;
+}
+
 static enum emu_result swapgs(struct emu *e)
 {
 	u64 gs, other;

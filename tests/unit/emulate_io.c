@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#define boot_cpu_has(feature) true
+
 #include "io.c"
 #include "emulator.c"
 
@@ -50,6 +52,9 @@ static struct {
 	int events, halts;
 	char failure[512];
 	bool bad_memory;
+	int invlpgs, flushes;
+	bool lacks_invpcid;
+	gva_t invlpg;
 } t;
 
 static void put_code(const void *bytes, size_t len)
@@ -152,13 +157,15 @@ u32 hw_interrupt_shadow(struct vcpu *vcpu) { return t.shadow; }
 void hw_set_interrupt_shadow(struct vcpu *vcpu, u32 shadow) { t.shadow = true; }
 bool hw_interrupt_allowed(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF && !t.shadow; }
 void hw_set_nmi_masked(struct vcpu *vcpu, bool masked) { t.nmi_masked = masked; }
-void mmu_invlpg(struct vcpu *vcpu, gva_t gva) { }
+void mmu_invlpg(struct vcpu *vcpu, gva_t gva) { t.invlpgs++; t.invlpg = gva; }
+void mmu_flush_guest(struct vcpu *vcpu) { t.flushes++; }
 void mmu_guest_wrote(struct vm *vm, gpa_t gpa, unsigned int len) { }
 bool mmu_unprotect(struct vcpu *vcpu) { return false; }
 bool hw_can_run(struct vcpu *vcpu) { return t.runnable; }
 bool lapic_has_events(struct vcpu *vcpu) { return false; }
 bool vcpu_runnable(struct vcpu *vcpu) { return vcpu->mp_state == MP_RUNNABLE; }
 bool event_ready_for_interrupt(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF; }
+bool guest_has(struct vcpu *vcpu, unsigned int x86_feature) { return !t.lacks_invpcid; }
 u64 guest_tsc(struct vcpu *vcpu) { return 0x123456789; }
 u64 get_cr8(struct vcpu *vcpu) { return vcpu->cr8; }
 u64 get_dr(struct vcpu *vcpu, int dr) { return vcpu->dr[dr & 3]; }
@@ -170,7 +177,6 @@ int set_xcr(struct vcpu *vcpu, u32 index, u64 value) { vcpu->xcr0 = value; retur
 int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client) { *data = index; return 0; }
 int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client) { return index == 1; }
 int cmpxchg16_user(hva_t hva, const u64 old[2], const u64 new[2]) { fail(); return 0; }
-bool emu_host_has(struct emu *e, enum emu_feature feature) { return true; }
 void emu_host_get_vector(struct emu *e, unsigned int r, void *data, unsigned int len) { fail(); }
 void emu_host_set_vector(struct emu *e, unsigned int r, const void *p, unsigned int len) { fail(); }
 u16 emu_host_fpu(struct emu *e, enum emu_fpu what, u16 value) { return value; }
@@ -990,6 +996,39 @@ static void test_single_step(void **state)
 	assert_int_equal(run_again(), 1);
 }
 
+/* An address of the current address space by itself, else everything. */
+static void test_invpcid(void **state)
+{
+	static const struct { u64 type, pcid, cr4, cr3; bool one; } cases[] = {
+		{ 0, 0, 0, 0x7018, true }, { 0, 0, X86_CR4_PCIDE, 0x7000, true },
+		{ 0, 5, X86_CR4_PCIDE, 0x7005, true }, { 0, 4, X86_CR4_PCIDE, 0x7005, false },
+		{ 0, 0, X86_CR4_PCIDE, 0x7005, false }, { 1, 5, X86_CR4_PCIDE, 0x7005, false },
+		{ 2, 0, 0, 0x7000, false }, { 3, 0, 0, 0x7000, false },
+	};
+	u64 d[2] = { 0, 0x12345678 };
+	int i;
+
+	t.vcpu.r[R_RBX] = BUF;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		CODE(0x66, 0x0f, 0x38, 0x82, 0x0b);		/* invpcid (%rbx), %rcx */
+		t.vcpu.r[R_RCX] = cases[i].type;
+		t.vcpu.cr4 = cases[i].cr4;
+		t.vcpu.cr3 = cases[i].cr3;
+		t.invlpgs = t.flushes = 0;
+		d[0] = cases[i].pcid;
+		memcpy(t.mem + BUF, d, sizeof(d));
+		assert_int_equal(emulate_instruction(&t.vcpu), 1);
+		assert_int_equal(t.vcpu.r[R_RIP], CODE_AT + 5);
+		assert_int_equal(t.invlpgs, cases[i].one);
+		assert_int_equal(t.flushes, !cases[i].one);
+		assert_true(!cases[i].one || t.invlpg == d[1]);
+	}
+	CODE(0x66, 0x0f, 0x38, 0x82, 0x0b);
+	t.lacks_invpcid = true;
+	assert_int_equal(emulate_instruction(&t.vcpu), 1);
+	assert_int_equal(t.injected.vector, X86_TRAP_UD);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1030,6 +1069,7 @@ int main(void)
 		TEST(test_unhandled),
 		TEST(test_client_unmapped_memory),
 		TEST(test_single_step),
+		TEST(test_invpcid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,7 +143,7 @@ static bool has_modrm_memory(const ZydisDecodedInstruction *zi, const ZydisDecod
 static bool has_size(unsigned int op)
 {
 	static const u8 without[] = { OP_OTHER, OP_NOP, OP_IN, OP_OUT, OP_INS, OP_OUTS, OP_VECTOR,
-				      OP_SYSCALL, OP_G7, OP_CMPXCHG8B, OP_MOV_CR, OP_MOV_DR };
+				      OP_SYSCALL, OP_G7, OP_CMPXCHG8B, OP_MOV_CR, OP_MOV_DR, OP_INVPCID };
 
 	return !memchr(without, op, sizeof(without));
 }

@@ -464,6 +464,16 @@ void emu_host_invlpg(struct emu *e, u64 linear)
 	to_model(e)->invlpg = linear;
 }
 
+void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear)
+{
+	struct model *m = to_model(e);
+
+	m->invpcid.n++;
+	m->invpcid.type = type;
+	m->invpcid.pcid = pcid;
+	m->invpcid.linear = linear;
+}
+
 /* As the test's CPU has them, so that both can be compared. */
 bool emu_host_has(struct emu *e, enum emu_feature feature)
 {
@@ -478,6 +488,8 @@ bool emu_host_has(struct emu *e, enum emu_feature feature)
 		return __builtin_cpu_supports("popcnt");
 	case EMU_HAS_CX16:
 		return true;
+	case EMU_HAS_INVPCID:
+		return !to_model(e)->no_invpcid;
 	}
 	return false;
 }
