@@ -314,7 +314,8 @@ void vmx_save_host(struct vmx_vcpu *vmx)
 	vmx->host_ldt_sel = read_ldt();
 	savesegment(ds, vmx->host_ds_sel);
 	savesegment(es, vmx->host_es_sel);
-	if (likely(is_64bit_mm(current->mm))) {
+	/* without FSGSBASE what the kernel remembers is no base that came with a selector */
+	if (likely(is_64bit_mm(current->mm) && static_cpu_has(X86_FEATURE_FSGSBASE))) {
 		current_save_fsgs();
 		vmx->host_fs_sel = current->thread.fsindex;
 		vmx->host_gs_sel = current->thread.gsindex;
