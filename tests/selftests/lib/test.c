@@ -255,19 +255,24 @@ static bool wanted(const char *name, char **patterns)
 	return false;
 }
 
-bool kvm_has(const char *parameter)
+static bool is_set(const char *module, const char *parameter)
 {
 	char path[96];
 	int c = 'Y';
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/module/kvm_intel/parameters/%s", parameter);
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module, parameter);
 	f = fopen(path, "r");
 	if (f) {
 		c = fgetc(f);
 		fclose(f);
 	}
 	return c == 'Y';
+}
+
+bool kvm_has(const char *parameter)
+{
+	return is_set("kvm_intel", parameter);
 }
 
 static bool node_offers(int mmu)
@@ -279,6 +284,27 @@ static bool node_offers(int mmu)
 		close(node);
 	}
 	return offered & mmu;
+}
+
+static bool cpu_has_unrestricted_guest(void)
+{
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	bool found = false;
+	char line[4096];
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "vmx flags", 9) && strstr(line, " unrestricted_guest");
+	if (f)
+		fclose(f);
+	return found;
+}
+
+bool is_unrestricted(void)
+{
+	if (opt.oracle)
+		return kvm_has("unrestricted_guest");
+	return strcmp(opt.mmu, "shadow") && node_offers(MINIVMM_VM_MMU_EPT) &&
+	       is_set("minivmm", "unrestricted_guest") && cpu_has_unrestricted_guest();
 }
 
 /* Why none of the tests can run. KVM chooses its MMU when kvm_intel is loaded. */
