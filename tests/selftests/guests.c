@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../guests/lib/image.h"
+#include "thread.h"
 #include "vm.h"
 
 struct program {
@@ -110,16 +111,36 @@ static void serve_out(struct vcpu *v)
 		console(((char *)pio_data(v))[i * run->io.size]);
 }
 
+/* Rounds of what races: enough to take some minutes on a machine. */
+#define ROUNDS	(on_bochs() ? 400 : 1000000)
+
+static void serve_in(struct vcpu *v)
+{
+	struct minivmm_run *run = v->run;
+
+	memset(pio_data(v), 0xff, run->io.size * run->io.count);
+	if (run->io.port == PORT_ROUNDS)
+		*(u32 *)pio_data(v) = ROUNDS;
+}
+
+/* RUN; a processor that was waiting for its start comes back once when it is started. */
+static void run_on(struct vcpu *v)
+{
+	while (vcpu_run(v))
+		if (errno != EAGAIN)
+			FAIL("RUN: %s", errno_name(errno));
+}
+
 static void run_guest(struct vcpu *v)
 {
 	for (;;) {
 		/* Without a local APIC in the kernel the client hears of a lower task priority. */
 		do
-			CHECK_OK(vcpu_run(v));
+			run_on(v);
 		while (v->run->exit_reason == MINIVMM_EXIT_SET_TPR);
 		CHECK_EXIT(v, MINIVMM_EXIT_IO);
 		if (v->run->io.direction == MINIVMM_EXIT_IO_IN) {
-			memset(pio_data(v), 0xff, v->run->io.size * v->run->io.count);
+			serve_in(v);
 			continue;
 		}
 		if (v->run->io.port == PORT_EXIT)
@@ -141,6 +162,38 @@ static void set_cpuid(struct vcpu *v, u64 flags)
 	CHECK_OK(ioctl(v->fd, MINIVMM_SET_CPUID2, c));
 }
 
+static void report_result(struct vcpu *v)
+{
+	switch (*(u32 *)pio_data(v)) {
+	case RESULT_PASSED:
+		return;
+	case RESULT_SKIPPED:
+		skip("%s", line);
+	default:
+		FAIL("%s failed in the guest", running->name);
+	}
+}
+
+/* Another processor; the test is over when the first one says so, or one of these fails. */
+static void *run_other(void *arg)
+{
+	run_guest(arg);
+	report_result(arg);
+	return NULL;
+}
+
+static void start_others(struct vm *vm, u64 flags)
+{
+	pthread_t thread;
+
+	for (u32 id = 1; id < CPUS_NEEDED(flags); id++) {
+		struct vcpu *v = vcpu_create_bare(vm, id);
+
+		set_cpuid(v, flags);
+		CHECK(!pthread_create(&thread, NULL, run_other, v));
+	}
+}
+
 static void run_guest_test(void)
 {
 	const struct guest_test *t = (const struct guest_test *)running;
@@ -160,15 +213,9 @@ static void run_guest_test(void)
 	vm_load(vm, IMAGE_BASE, t->program->start, t->program->end - t->program->start);
 	image->selected = t->number;
 	vcpu_enter_mode(v, LONG64, IMAGE_BASE);
+	start_others(vm, t->flags);
 	run_guest(v);
-	switch (*(u32 *)pio_data(v)) {
-	case RESULT_PASSED:
-		return;
-	case RESULT_SKIPPED:
-		skip("%s", line);
-	default:
-		FAIL("%s failed in the guest", t->test.name);
-	}
+	report_result(v);
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */

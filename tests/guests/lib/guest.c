@@ -14,7 +14,7 @@ volatile struct trap last_trap;
 volatile u64 recover;
 volatile u32 vector_count[256];
 static handler *handlers[256];
-static u64 pml4[512] __attribute__((aligned(4096)));
+u64 pml4[512] __attribute__((aligned(4096)));
 static char context_text[128];
 
 /* ---- console --------------------------------------------------------------------------------- */
@@ -116,6 +116,7 @@ static void on_user_io(struct frame *f)
 	f->rflags |= 3 << 12;
 }
 
+/* By whichever CPU. */
 static _Noreturn void leave(u32 result)
 {
 	allow_io();

@@ -17,12 +17,17 @@
 #define PORT_IRQ	0xf5		/* byte: GSI, | IRQ_RAISE */
 #define IRQ_RAISE	0x80
 #define PORT_NMI	0xf6
+/* Reads as how often what races with something else is to be done: a machine may be slow. */
+#define PORT_ROUNDS	0xf8		/* 4 bytes */
 
 #define RESULT_PASSED	0
 #define RESULT_FAILED	1
 #define RESULT_SKIPPED	2		/* the last line on the console says why */
 
 #define NEEDS_IRQCHIP	1		/* interrupt chips and PIT in the kernel */
+#define NEEDS_CPUS(n)	((n) << 8)	/* that many in all, in threads of their own */
+#define CPUS_NEEDED(flags)	((unsigned int)(flags) >> 8 & 0xff)
+#define MAX_CPUS	4
 
 struct image {
 	char magic[8];
