@@ -493,7 +493,7 @@ static void dynamic_bits(struct vcpu *vcpu, struct minivmm_cpuid_entry2 *e)
 		e->ebx = xstate_size(vcpu->xcr0, false);
 	} else if (e->function == 0xd && e->index == 1) {
 		if (has_compacted_form(e))
-			e->ebx = xstate_size(vcpu->xcr0 | vcpu->xss, true);
+			e->ebx = xstate_size(vcpu->xcr0, true);
 	}
 }
 

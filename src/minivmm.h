@@ -47,7 +47,6 @@ typedef u64 gpa_t;	/* guest physical */
 typedef u64 gfn_t;	/* guest page frame: gpa >> PAGE_SHIFT */
 typedef unsigned long hva_t;	/* address in the client's process */
 typedef u64 hpa_t;	/* host physical */
-typedef u64 pfn_t_;	/* host page frame */
 
 #define INVALID_GPA	(~(gpa_t)0)
 #define INVALID_GFN	(~(gfn_t)0)
@@ -223,7 +222,6 @@ enum request {
 	REQ_TRIPLE_FAULT,
 	REQ_MMU_RELOAD,		/* the root is gone */
 	REQ_EMULATE,		/* the CPU may be unable to run the guest's state: hw_can_run() */
-	REQ_UNHALT,		/* woken by something that isn't an interrupt */
 	REQ_DIRTY_LOG,		/* vm->logging has changed, or the log is about to be read */
 	REQ_EOI_EXIT,		/* EXIT_IOAPIC_EOI */
 	REQ_CLOCK,		/* kvmclock's page */
@@ -279,7 +277,7 @@ struct vcpu {
 	unsigned long reg_avail, reg_dirty;
 	u64 rflags, cr0, cr3, cr4;
 	u64 pdptr[4];			/* of PAE paging, while the vCPU doesn't run on EPT */
-	u64 cr2, cr8, efer, xcr0, xss;	/* cr8: without a local APIC in the kernel */
+	u64 cr2, cr8, efer, xcr0;	/* cr8: without a local APIC in the kernel */
 	u64 dr[4], dr6, dr7;
 	u64 apic_base;
 	/* set by hw_cache_code_state(), for its caller; without meaning outside of protected mode */
@@ -321,7 +319,7 @@ struct vcpu {
 	struct cpuid_table *cpuid;	/* NULL: none set */
 	u8 maxphyaddr;			/* guest's */
 	u64 cr4_reserved, efer_reserved;	/* bits that its CPUID doesn't allow */
-	u64 msr_pat, msr_misc_enable, msr_sysenter_cs;
+	u64 msr_pat, msr_misc_enable;
 	u64 msr_mtrr_def_type, msr_mtrr_fixed[11], msr_mtrr_var[16];
 	u64 msr_tsc_adjust, msr_mcg_status, msr_ucode, msr_feat_ctl;
 	u64 tsc_offset;

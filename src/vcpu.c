@@ -377,14 +377,13 @@ static int vcpu_block(struct vcpu *vcpu)
 
 	if (!start || !poll_for_wake_event(vcpu, allowed, start))
 		rcuwait_wait_event(&vcpu->wait,
-				   (halted ? has_wake_event(vcpu, allowed) : lapic_has_events(vcpu)) ||
-				   vcpu->requests & BIT(REQ_UNHALT), TASK_INTERRUPTIBLE);
+				   halted ? has_wake_event(vcpu, allowed) : lapic_has_events(vcpu),
+				   TASK_INTERRUPTIBLE);
 	if (start)
 		adapt_polling(vcpu, ktime_get_ns() - start);
 	if (lapic_has_events(vcpu))
 		lapic_take_events(vcpu);
-	if (vcpu->mp_state == MP_HALTED &&
-	    (vcpu_take_request(vcpu, REQ_UNHALT) || has_wake_event(vcpu, allowed))) {
+	if (vcpu->mp_state == MP_HALTED && has_wake_event(vcpu, allowed)) {
 		vcpu->mp_state = MP_RUNNABLE;
 		vcpu_request(vcpu, REQ_EVENT);
 	}

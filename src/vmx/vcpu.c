@@ -58,8 +58,7 @@ static void write_per_cpu_host_state(struct vmx_vcpu *vmx, int cpu)
 	vmcs_writel(HOST_GDTR_BASE, (unsigned long)get_cpu_gdt_ro(cpu));
 	rdmsrl(MSR_IA32_SYSENTER_ESP, value);
 	vmcs_writel(HOST_IA32_SYSENTER_ESP, value);
-	vmx->vmcs_gs_base = cpu_kernelmode_gs_base(cpu);
-	vmcs_writel(HOST_GS_BASE, vmx->vmcs_gs_base);
+	vmcs_writel(HOST_GS_BASE, cpu_kernelmode_gs_base(cpu));
 	vmx->host_cr3 = vmx->host_cr4 = 0;	/* not yet written for this CPU */
 }
 

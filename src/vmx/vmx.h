@@ -92,7 +92,7 @@ struct vmx_vcpu {
 	u16 host_fs_sel, host_gs_sel, host_ldt_sel, host_ds_sel, host_es_sel;
 	u64 host_fs_base, host_kernel_gs_base;
 	u64 host_debugctl;
-	u64 vmcs_fs_base, vmcs_gs_base;	/* HOST_FS_BASE and HOST_GS_BASE as last written */
+	u64 vmcs_fs_base;	/* HOST_FS_BASE as last written */
 	u16 vmcs_fs_sel, vmcs_gs_sel;
 	u64 kernel_gs_base;		/* the guest's, while it isn't loaded */
 
