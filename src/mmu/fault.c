@@ -308,6 +308,7 @@ static void map_fault(struct vcpu *vcpu, struct fault *f)
 		map_around(vcpu, f, &freed, &flush);
 	if (flush)
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	mmu_audit(vm, false);
 	spin_unlock(&vm->mmu_lock);
 
 	free_tables(&freed);

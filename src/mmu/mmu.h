@@ -271,7 +271,16 @@ void shadow_vm_destroy(struct vm *vm);
 /* ---- sync.c: guest tables that the guest writes -------------------------------------------------- */
 
 bool shadow_read_entry(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry);	/* doesn't sleep */
+unsigned int guest_offset(const struct mmu_page *page, unsigned int i);	/* in its guest table */
 void shadow_sync(struct vm *vm);		/* every table; takes mmu_lock */
+
+/* ---- audit.c: the invariants, checked -------------------------------------------------------------- */
+
+#ifdef MINIVMM_MMU_AUDIT
+void mmu_audit(struct vm *vm, bool seldom);	/* mmu_lock held, and nothing under way */
+#else
+static inline void mmu_audit(struct vm *vm, bool seldom) {}
+#endif
 
 /* ---- watch.c: the host's side of guest memory changes -------------------------------------------- */
 

@@ -313,6 +313,9 @@ static void free_direct(struct vm *vm, struct mmu_page *root)
 
 void mmu_vm_destroy(struct vm *vm)
 {
+	spin_lock(&vm->mmu_lock);
+	mmu_audit(vm, true);
+	spin_unlock(&vm->mmu_lock);
 	free_direct(vm, vm->root);
 	free_direct(vm, vm->flat);
 	shadow_vm_destroy(vm);

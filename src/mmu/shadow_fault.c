@@ -325,6 +325,7 @@ static int commit(struct vcpu *vcpu, struct shadow_fault *sf, bool asked)
 	else if (sf->flush)
 		vcpu_request(vcpu, REQ_TLB_FLUSH);
 unlock:
+	mmu_audit(vm, false);
 	spin_unlock(&vm->mmu_lock);
 	free_tables(&sf->freed);
 	return r;

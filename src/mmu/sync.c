@@ -46,7 +46,7 @@ bool shadow_read_entry(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry)
 }
 
 /* Where in its guest table the entry is that ours number i was made from. */
-static unsigned int guest_offset(const struct mmu_page *page, unsigned int i)
+unsigned int guest_offset(const struct mmu_page *page, unsigned int i)
 {
 	if (page->role.guest_levels > 2)
 		return i * 8;
@@ -134,6 +134,7 @@ void shadow_sync(struct vm *vm)
 	}
 	if (!list_empty(&freed))
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	mmu_audit(vm, false);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
 	free_tables(&freed);
@@ -177,6 +178,7 @@ void mmu_invlpg(struct vcpu *vcpu, gva_t gva)
 		spin_lock(&vm->mmu_lock);
 		vm->shadow.seq++;
 		invalidate_address(vcpu, gva);
+		mmu_audit(vm, false);
 		spin_unlock(&vm->mmu_lock);
 		srcu_read_unlock(&vm->srcu, idx);
 	}
@@ -226,6 +228,7 @@ static void table_written(struct vm *vm, gfn_t gfn, unsigned int offset, unsigne
 	}
 	if (!list_empty(&freed))
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	mmu_audit(vm, false);
 	spin_unlock(&vm->mmu_lock);
 	free_tables(&freed);
 }

@@ -105,6 +105,7 @@ static void for_range(struct vm *vm, const struct memslot *slot, gfn_t start, gf
 	}
 	if (hit)
 		flush_zapped(vm);
+	mmu_audit(vm, false);
 	free_tables(&freed);
 }
 

@@ -18,6 +18,7 @@ class Cell:
     modules: list = field(default_factory=lambda: ["minivmm.ko"])
     kernel: str = None  # "debug": the lab's (tests/lab/kernel); else the one that is asked for
     append: str = ""  # of the lab's kernel's command line
+    audit: bool = False  # with the module that checks its page tables again and again
     selftests: dict = None  # program: patterns of its tests; all of all where there is none
     commands: dict = field(default_factory=dict)  # name: Command, other than selftests
 
@@ -38,7 +39,8 @@ class Command:
 
 
 def all_selftests():
-    return sorted(os.path.basename(path)[:-2] for path in glob.glob(f"{SELFTESTS}/*.c"))
+    names = sorted(os.path.basename(path)[:-2] for path in glob.glob(f"{SELFTESTS}/*.c"))
+    return [name for name in names if name != "audit"]
 
 
 def debian_boot(mmu):
@@ -105,4 +107,19 @@ DEBUG_CELLS = [
     Cell("debug-shadow", "corei7_haswell_4770", mmu="shadow", kernel="debug"),
     Cell("preempt-ept-2cpus", "corei7_haswell_4770", cpus=2, append="preempt=full"),
     Cell("preempt-shadow", "corei7_haswell_4770", mmu="shadow", append="preempt=full"),
+]
+
+# Every page table, checked again and again.
+AUDITED = {name: [] for name in ("audit", "memory", "dirtylog", "isolation", "hostmem")}
+AUDITED["guests"] = ["paging*"]
+DEBUG_CELLS += [
+    Cell(
+        f"audit-{mmu}",
+        "corei7_skylake_x",
+        mmu,
+        modules=["minivmm.ko,audit_every=64"],
+        audit=True,
+        selftests=AUDITED,
+    )
+    for mmu in ("ept", "shadow")
 ]

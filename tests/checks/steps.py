@@ -39,11 +39,12 @@ def verdict(group, name, failures):
     return not failures
 
 
-def module(suite, version):
+def module(suite, version, audit):
     """Builds a copy of the module's sources from nothing, at W=1 and with sparse (C=1)."""
-    group = suite.report.group("build" if version == suite.kernel else f"build for {version}")
+    what = ("build" if version == suite.kernel else f"build for {version}") + " with audit" * audit
+    group = suite.report.group(what)
     headers = kernel.find(version).headers
-    tree = os.path.abspath(f"{suite.directory}/module-{version}")
+    tree = os.path.abspath(f"{suite.directory}/module-{version}" + "-audit" * audit)
     shutil.rmtree(tree, ignore_errors=True)
     no_objects = shutil.ignore_patterns("*.o", "*.ko", "*.mod", "*.mod.c", ".*", "offsets.*[sh]")
     for name in ("src", "include"):
@@ -51,7 +52,8 @@ def module(suite, version):
     shutil.copy("Kbuild", tree)
     status, said = run_logged(
         suite.log("module"),
-        ["make", f"-j{suite.jobs}", "-C", headers, f"M={tree}", "W=1", "C=1", "modules"],
+        ["make", f"-j{suite.jobs}", "-C", headers, f"M={tree}", "W=1", "C=1", "modules"]
+        + ["MMU_AUDIT=y"] * audit,
     )
     ours = [
         line.replace(tree + "/", "")
@@ -65,7 +67,7 @@ def module(suite, version):
     verdict(group, "module without a warning at W=1", gcc or unbuilt)
     verdict(group, "sparse (C=1) finds nothing", sparse or unbuilt)
     if built:
-        suite.modules[version] = f"{tree}/minivmm.ko"
+        suite.modules[version, audit] = f"{tree}/minivmm.ko"
 
 
 def runner(suite):
