@@ -273,6 +273,8 @@ void shadow_vm_destroy(struct vm *vm);
 bool shadow_read_entry(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry);	/* doesn't sleep */
 unsigned int guest_offset(const struct mmu_page *page, unsigned int i);	/* in its guest table */
 void shadow_sync(struct vm *vm);		/* every table; takes mmu_lock */
+/* What a table that is there already leads to; mmu_lock held. */
+void shadow_sync_below(struct vm *vm, struct mmu_page *page, struct list_head *freed);
 
 /* ---- audit.c: the invariants, checked -------------------------------------------------------------- */
 

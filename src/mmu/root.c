@@ -218,11 +218,13 @@ void mmu_flush_guest(struct vcpu *vcpu)
  * mmu_set_cr3() - another CR3, which has been checked
  * @vcpu: the vCPU
  * @cr3: its value
- * @keep: the guest doesn't ask for a flush (CR4.PCIDE, and bit 63 of the operand)
+ *
+ * Bit 63 of the operand asks for no flush (CR4.PCIDE). What the new tables map and wasn't cached must be up to
+ * date even so.
  *
  * Context: vcpu; takes mmu_lock.
  */
-void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep)
+void mmu_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	struct vcpu_mmu *mmu = vcpu->mmu;
 	struct vm *vm = vcpu->vm;
@@ -235,7 +237,7 @@ void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep)
 		hw_flush_guest_tlb(vcpu);
 		return;
 	}
-	if (!keep && !list_empty(&vm->shadow.unsync))
+	if (!list_empty(&vm->shadow.unsync))
 		shadow_sync(vm);
 	idx = srcu_read_lock(&vm->srcu);
 	spin_lock(&vm->mmu_lock);

@@ -180,25 +180,6 @@ static union mmu_role child_role(struct vcpu *vcpu, const struct shadow_fault *s
 	return role;
 }
 
-static struct mmu_page *root_page(struct vcpu *vcpu, const struct shadow_fault *sf, bool *created,
-				  bool *flush)
-{
-	struct vcpu_mmu *mmu = vcpu->mmu;
-	unsigned int quadrant = (sf->gva >> 30) & 3;
-	union mmu_role role = mmu->role;
-
-	if (role.level == ROOT_LEVEL)
-		return mmu->root[0];
-	if (!mmu->root[quadrant]) {
-		if (role.guest_levels == 2)
-			role.quadrant = quadrant;
-		shadow_set_root(mmu, quadrant,
-				shadow_get(vcpu->vm, &mmu->cache, gpa_to_gfn(sf->gw.entry_gpa[2]),
-					   role, created, flush));
-	}
-	return mmu->root[quadrant];
-}
-
 /* As large as the host, the guest's page and its own tables allow. */
 static int leaf_level(struct vcpu *vcpu, const struct shadow_fault *sf)
 {
@@ -209,27 +190,86 @@ static int leaf_level(struct vcpu *vcpu, const struct shadow_fault *sf)
 	return level;
 }
 
-static u64 *descend(struct vcpu *vcpu, struct shadow_fault *sf, bool *created, bool *flush)
+/* Of the guest's root table, or of one that a PDPTE or a quarter of a 32-bit one stands for. */
+static struct mmu_page *root_page(struct vcpu *vcpu, const struct shadow_fault *sf, bool *created,
+				  bool *flush)
 {
-	struct mmu_page *page = root_page(vcpu, sf, created, flush), *child;
+	unsigned int quadrant = (sf->gva >> 30) & 3;
+	struct vcpu_mmu *mmu = vcpu->mmu;
+	union mmu_role role = mmu->role;
+
+	if (role.level == ROOT_LEVEL)
+		return mmu->root[0];
+	if (mmu->root[quadrant])
+		return mmu->root[quadrant];
+	if (role.guest_levels == 2)
+		role.quadrant = quadrant;
+	return shadow_get(vcpu->vm, &mmu->cache, gpa_to_gfn(sf->gw.entry_gpa[2]), role, created, flush);
+}
+
+/*
+ * The tables on the way, by level; none is linked yet. Those of the guest come first: how large the leaf
+ * may be depends on where they are. Returns the leaf's level, or 0: there is no root.
+ */
+static int find_path(struct vcpu *vcpu, struct shadow_fault *sf, struct mmu_page **path, bool *created,
+		     bool *flush)
+{
+	struct mmu_page *page = root_page(vcpu, sf, created, flush);
 	struct mmu_cache *cache = &vcpu->mmu->cache;
-	int leaf = leaf_level(vcpu, sf), level;
+	int level, leaf;
 	gfn_t gfn;
-	u64 *entry;
 
 	if (!page || page->zapped)
+		return 0;
+	level = page->role.level;
+	path[level] = page;
+	while (--level >= sf->gw.level)
+		path[level] = shadow_get(vcpu->vm, cache, gpa_to_gfn(sf->gw.entry_gpa[level]),
+					 child_role(vcpu, sf, level), created, flush);
+	leaf = leaf_level(vcpu, sf);
+	for (; level >= leaf; level--) {
+		gfn = sf->f.gfn & ~(level_pages(level + 1) - 1);
+		path[level] = shadow_get(vcpu->vm, cache, gfn, child_role(vcpu, sf, level), created, flush);
+	}
+	return leaf;
+}
+
+/* Which may lag behind, as long as they weren't to be reached from here. False: one is gone. */
+static bool sync_path(struct vcpu *vcpu, struct shadow_fault *sf, struct mmu_page **path, int level,
+		      int leaf)
+{
+	u64 entry;
+
+	if (list_empty(&vcpu->vm->shadow.unsync))
+		return true;
+	if (level < ROOT_LEVEL && !vcpu->mmu->root[(sf->gva >> 30) & 3])
+		shadow_sync_below(vcpu->vm, path[level], &sf->freed);
+	for (; level > leaf; level--) {
+		entry = path[level]->table[spte_index(sf->gva, level)];
+		if (!entry || spte_is_leaf(entry, level) || mmu_page_of(entry) != path[level - 1])
+			shadow_sync_below(vcpu->vm, path[level - 1], &sf->freed);
+	}
+	return !path[leaf]->zapped;
+}
+
+/* Returns the entry for the leaf, or NULL: the vCPU needs another root. */
+static u64 *link_path(struct vcpu *vcpu, struct shadow_fault *sf, struct mmu_page **path, int leaf)
+{
+	struct vcpu_mmu *mmu = vcpu->mmu;
+	int level = mmu->role.level;
+	u64 *entry;
+
+	if (!sync_path(vcpu, sf, path, level, leaf))
 		return NULL;
-	for (level = page->role.level; ; level--) {
-		page->writes = 0;
-		entry = &page->table[spte_index(sf->gva, level)];
+	if (level < ROOT_LEVEL && !mmu->root[(sf->gva >> 30) & 3])
+		shadow_set_root(mmu, (sf->gva >> 30) & 3, path[level]);
+	for (; ; level--) {
+		path[level]->writes = 0;
+		entry = &path[level]->table[spte_index(sf->gva, level)];
 		if (level == leaf)
 			return entry;
-		gfn = level > sf->gw.level ? gpa_to_gfn(sf->gw.entry_gpa[level - 1]) :
-					     sf->f.gfn & ~(level_pages(level) - 1);
-		child = shadow_get(vcpu->vm, cache, gfn, child_role(vcpu, sf, level - 1), created, flush);
-		if (!*entry || spte_is_leaf(*entry, level) || mmu_page_of(*entry) != child)
-			shadow_link(vcpu->vm, cache, entry, child);
-		page = child;
+		if (!*entry || spte_is_leaf(*entry, level) || mmu_page_of(*entry) != path[level - 1])
+			shadow_link(vcpu->vm, &mmu->cache, entry, path[level - 1]);
 	}
 }
 
@@ -249,24 +289,24 @@ static bool still_as_walked(struct vcpu *vcpu, const struct guest_walk *gw)
 /* mmu_lock held. 1, or MMU_EMULATE. */
 static int map_fault(struct vcpu *vcpu, struct shadow_fault *sf, struct leaf *leaf)
 {
+	struct mmu_page *path[ROOT_LEVEL + 1], *page;
 	bool created = false, flush = false;
 	struct vm *vm = vcpu->vm;
-	struct mmu_page *page;
-	u64 *entry, guest;
+	u64 *entry = NULL, guest;
 	int level;
 
-	entry = descend(vcpu, sf, &created, &flush);
+	level = find_path(vcpu, sf, path, &created, &flush);
 	if (flush)	/* until then another vCPU may still write to what has become a table */
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
+	if (level && (created || sf->seq != vm->shadow.seq) && !still_as_walked(vcpu, &sf->gw))
+		return 1;	/* the guest tries again, and so do we */
+	if (level)
+		entry = link_path(vcpu, sf, path, level);
 	if (!entry) {
 		vcpu_request(vcpu, REQ_MMU_RELOAD);
 		return 1;
 	}
-	if ((created || sf->seq != vm->shadow.seq) && !still_as_walked(vcpu, &sf->gw))
-		return 1;	/* the guest tries again, and so do we */
-
-	page = mmu_page_around(entry);
-	level = page->role.level;
+	page = path[level];
 	leaf->gfn = sf->f.gfn & ~(level_pages(level) - 1);
 	leaf->pfn &= ~(level_pages(level) - 1);
 	leaf->may = sf->may;

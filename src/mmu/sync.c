@@ -140,6 +140,22 @@ void shadow_sync(struct vm *vm)
 	free_tables(&freed);
 }
 
+/*
+ * What is about to be linked wasn't to be reached from there when the guest last flushed, perhaps by
+ * INVLPG, so it may lag behind. The guest may go on writing its tables.
+ */
+void shadow_sync_below(struct vm *vm, struct mmu_page *page, struct list_head *freed)
+{
+	struct mmu_page *leaf, *next;
+
+	if (page->role.direct || bitmap_empty(page->present, PT_ENTRIES) ||
+	    (page->role.level == 1 && list_empty(&page->unsync_link)))
+		return;
+	list_for_each_entry_safe(leaf, next, &vm->shadow.unsync, unsync_link)
+		if ((page->role.level > 1 || leaf == page) && !sync_table(vm, leaf))
+			shadow_zap_page(vm, leaf, freed);
+}
+
 /* ---- INVLPG ---------------------------------------------------------------------------------- */
 
 static void invalidate_address(struct vcpu *vcpu, gva_t gva)
