@@ -89,6 +89,33 @@ static void add_mode(const struct pm_cpu *c)
 	add(S_CR0, 0, cr0_of(c));
 }
 
+/* SMEP is a rule about pages: with paging off there is none, and it comes back with paging. */
+GUEST_TEST(smep_goes_with_paging)
+{
+	struct pm_cpu pae;
+	u32 fetch;
+
+	if (!HAS_SMEP)
+		skip("no SMEP in this CPU");
+	make_pages();
+	*a = 0x80cd;		/* INT 0x80 */
+	pae = make_root(PM_PAE, LOW_WINDOW, (u64)a);
+	for (int i = 0; i < 2; i++) {	/* set while paging is on, and while it is off */
+		add(S_CR4, 0, cr4_of(&pae) | CR4_SMEP);
+		add(S_CR0, 0, cr0_of(&pae) & ~CR0_PG);
+		add_read((u64)b, 2);
+		add(S_CR4, 0, cr4_of(&pae) | (i ? CR4_SMEP : 0));
+		add(S_CR0, 0, cr0_of(&pae));
+		fetch = step_count;
+		add(S_FETCH, LOW_WINDOW, 0);
+		visit_with(&pae, steps, step_count);
+		CHECK_EQ(steps[fetch].vector, i ? PF : ~0u);
+		if (i)
+			CHECK_EQ(steps[fetch].error, PM_ERR_P | PM_ERR_ID);
+		step_count = expected_count = 0;
+	}
+}
+
 /* 32-bit code goes round all its modes, with the same linear address in each. */
 GUEST_TEST(modes_in_turn)
 {
