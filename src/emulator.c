@@ -1077,6 +1077,28 @@ static bool must_leave(struct vcpu *vcpu)
 		event_ready_for_interrupt(vcpu));
 }
 
+/* Does DR7 ask for #DB before the instruction here? */
+static noinline bool hits_breakpoint(struct emulator *em)
+{
+	struct vcpu *vcpu = em->vcpu;
+	struct emu *e = &em->emu;
+	gva_t at = e->rip;
+	unsigned int i, hits = 0;
+
+	if (e->rflags & X86_EFLAGS_RF)
+		return false;
+	if (e->mode != EMU_LONG)
+		at = (u32)(at + hw_segment_base(vcpu, SEG_CS));
+	for (i = 0; i < 4; i++)
+		if (vcpu->dr7 >> 2 * i & 3 && !(vcpu->dr7 >> (16 + 4 * i) & 0xf) && vcpu->dr[i] == at)
+			hits |= 1 << i;
+	if (!hits)
+		return false;
+	vcpu->dr6 = (vcpu->dr6 & ~DR_TRAP_BITS) | hits;
+	inject_exception(vcpu, X86_TRAP_DB);
+	return true;
+}
+
 /*
  * Instruction after instruction until one is special or there is work: RIP and flags stay in emu
  * meanwhile, segments and translations in their caches, as a CPU would have them.
@@ -1094,6 +1116,9 @@ static int run_batch(struct emulator *em, int *budget)
 	do {
 		em->logged = em->replayed = 0;
 		e->out.what = 0;
+		r = EMU_RETRY;
+		if (unlikely(vcpu->dr7 & 0xff) && hits_breakpoint(em))
+			break;
 		r = emu_run(e);
 		n++;
 		if (r > EMU_PART || is_special(em))

@@ -238,7 +238,7 @@ static const struct opcode map_0f[256] = {
 	[0x6e ... 0x6f] = VECTOR,
 	[0x70 ... 0x73] = OTHER(I_B, MODRM),
 	[0x74 ... 0x76] = OTHER(0, MODRM),
-	[0x78 ... 0x79] = OTHER(0, MODRM),		/* VMREAD, VMWRITE */
+	[0x78 ... 0x79] = { OP_UNDEFINED, K_NONE, K_NONE, 0, MODRM },	/* VMREAD, VMWRITE */
 	[0x7a ... 0x7b] = UNDEF,
 	[0x7c ... 0x7d] = OTHER(0, MODRM),
 	[0x7e ... 0x7f] = VECTOR,
@@ -296,6 +296,7 @@ static const struct opcode movbe[2] = {
 	{ OP_MOVBE, K_G, K_E, 0, MODRM | MEM },		/* F0 */
 	{ OP_MOVBE, K_E, K_G, 0, MODRM | MEM },		/* F1 */
 };
+static const struct opcode undefined_0f38 = { OP_UNDEFINED, .flags = MODRM };	/* INVEPT, INVVPID */
 static const struct opcode invpcid = { OP_INVPCID, K_NONE, K_NONE, 0, MODRM | MEM };
 
 /* 0F 3A xx, and VEX map 3: all with ModRM and an immediate byte. */
@@ -329,7 +330,7 @@ static const struct { u8 op, imm, flags; } groups[GROUPS_END - G1][8] = {
 		[0 ... 3] = { OP_UNDEFINED },
 		[4] = { OP_BT }, { OP_BTS }, { OP_BTR }, { OP_BTC },
 	},
-	[G9 - G1] = { [1] = { OP_CMPXCHG8B, 0, MEM } },
+	[G9 - G1] = { [1] = { OP_CMPXCHG8B, 0, MEM }, [6 ... 7] = { OP_ODD } },
 	[G11 - G1] = { { OP_MOV }, [1 ... 6] = { OP_UNDEFINED }, [7] = { OP_OTHER } },
 	[G15 - G1] = { { OP_ODD }, { OP_ODD }, { OP_ODD }, { OP_ODD }, [5 ... 7] = { OP_ODD } },
 };
@@ -571,8 +572,8 @@ static const struct opcode *map_0f38(const struct insn *insn)
 {
 	if ((insn->opcode & 0xfe) == 0xf0 && insn->rep != 0xf2)
 		return &movbe[insn->opcode & 1];
-	if (insn->opcode == 0x82 && insn->opsize && !insn->rep)
-		return &invpcid;
+	if (insn->opcode >= 0x80 && insn->opcode <= 0x82 && insn->opsize && !insn->rep)
+		return insn->opcode == 0x82 ? &invpcid : &undefined_0f38;
 	return &other_0f38;
 }
 
@@ -643,6 +644,9 @@ static void resolve_odd(struct emu *e)
 		break;
 	case 0xc3:		/* MOVNTI takes no such prefix */
 		insn->op = insn->opsize || insn->rep ? OP_UNDEFINED : OP_MOV;
+		break;
+	case 0xc7:		/* VMPTRLD and its like, of which guests have none; RDRAND */
+		insn->op = insn->mem ? OP_UNDEFINED : OP_OTHER;
 		break;
 	case 0xb8:
 		insn->op = insn->rep == 0xf3 ? OP_POPCNT : OP_UNDEFINED;

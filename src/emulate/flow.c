@@ -388,8 +388,8 @@ enum emu_result op_sysenter(struct emu *e)
 	if (e->mode == EMU_REAL || !selector)
 		return emu_gp(e);
 	e->out.rflags &= ~(u64)(VM | IF);
-	e->out.rip = read_msr(e, MSR_SYSENTER_EIP);
-	set_reg_whole(e, EMU_RSP, read_msr(e, MSR_SYSENTER_ESP));
+	e->out.rip = emu_mask(read_msr(e, MSR_SYSENTER_EIP), e->long_mode ? 8 : 4);
+	set_reg_whole(e, EMU_RSP, emu_mask(read_msr(e, MSR_SYSENTER_ESP), e->long_mode ? 8 : 4));
 	set_flat(e, EMU_CS, selector, 0, e->long_mode);
 	set_flat(e, EMU_SS, selector + 8, 0, e->long_mode);
 	return EMU_OK;

@@ -192,6 +192,15 @@ static enum emu_result rdtscp(struct emu *e)
 	return r;
 }
 
+/* KVM's hypercalls exist, as its CPUID leaf says; none of them is offered. */
+static enum emu_result vmcall(struct emu *e)
+{
+	const s64 not_permitted = -1, unknown = -1000;
+
+	set_reg(e, EMU_RAX, 0, e->mode == EMU_LONG ? 8 : 4, e->cpl ? not_permitted : unknown);
+	return EMU_OK;
+}
+
 /* 0F 01: by ModRM.reg with memory, by the whole byte without. */
 enum emu_result op_g7(struct emu *e)
 {
@@ -205,6 +214,10 @@ enum emu_result op_g7(struct emu *e)
 		return reg < 2 ? store_table(e, reg) : reg < 4 ? load_table(e, reg & 1) :
 		       reg == 7 ? invlpg(e) : EMU_UNHANDLED;
 	switch (e->insn.modrm) {
+	case 0xc1:
+		return vmcall(e);
+	case 0xc8: case 0xc9:	/* MONITOR, MWAIT: likewise they do nothing */
+		return e->cpl ? emu_ud(e) : EMU_OK;
 	case 0xc2: case 0xc3: case 0xc4:	/* VMLAUNCH, VMRESUME, VMXOFF */
 		return emu_ud(e);
 	case 0xd0:
@@ -387,6 +400,8 @@ enum emu_result op_x87(struct emu *e)
 		set_reg(e, EMU_RAX, 0, 2, emu_host_fpu(e, EMU_FNSTSW, 0));
 		return EMU_OK;
 	}
+	if (what == 0xd9d0)	/* FNOP */
+		return waiting(e);
 	if (!e->insn.mem)
 		return EMU_UNHANDLED;
 	if (e->insn.opcode == 0xd9 && reg == 5)

@@ -113,9 +113,11 @@ enum emu_result op_vector(struct emu *e)
 	enum emu_result r;
 	u64 linear;
 
-	if (!row || !insn->mem)
+	if (!row)
 		return EMU_UNHANDLED;
 	r = available(e, row);
+	if (r == EMU_OK && !insn->mem)
+		r = EMU_UNHANDLED;
 	if (r != EMU_OK)
 		return r;
 	size = row->size;

@@ -16,9 +16,6 @@
 #include "trace.h"
 #include "vmx/vmx.h"
 
-#define MVM_ENOSYS	1000	/* what KVM's hypercalls return for one that isn't there */
-#define MVM_EPERM	1
-
 #define DR6_BD		BIT(13)	/* MOV DR while DR7.GD was set */
 #define DR7_GD		BIT(13)
 
@@ -373,17 +370,6 @@ static int handle_hlt(struct vmx_vcpu *vmx)
 	return vcpu_halt(vcpu);
 }
 
-/* KVM's hypercalls exist, as its CPUID leaf says; none of them is offered. */
-static int handle_vmcall(struct vmx_vcpu *vmx)
-{
-	struct vcpu *vcpu = &vmx->vcpu;
-	s64 r = hw_cpl(vcpu) ? -MVM_EPERM : -MVM_ENOSYS;
-
-	vcpu->r[R_RAX] = is_64bit_code(vcpu) ? (u64)r : (u32)r;
-	hw_skip_instruction(vcpu);
-	return 1;
-}
-
 static int handle_undefined(struct vmx_vcpu *vmx)
 {
 	inject_exception(&vmx->vcpu, X86_TRAP_UD);
@@ -450,7 +436,7 @@ static int handle_invlpg(struct vmx_vcpu *vmx)
 	return 1;
 }
 
-static int handle_invpcid(struct vmx_vcpu *vmx)
+static int handle_by_emulation(struct vmx_vcpu *vmx)
 {
 	return emulate_instruction(&vmx->vcpu);
 }
@@ -581,7 +567,7 @@ static const struct {
 	[EXIT_REASON_INVD]		 = { "invd", handle_nop },
 	[EXIT_REASON_INVLPG]		 = { "invlpg", handle_invlpg },
 	[EXIT_REASON_RDPMC]		 = { "rdpmc", handle_gp },
-	[EXIT_REASON_VMCALL]		 = { "vmcall", handle_vmcall },
+	[EXIT_REASON_VMCALL]		 = { "vmcall", handle_by_emulation },
 	[EXIT_REASON_VMCLEAR]		 = { "vmclear", handle_undefined },
 	[EXIT_REASON_VMLAUNCH]		 = { "vmlaunch", handle_undefined },
 	[EXIT_REASON_VMPTRLD]		 = { "vmptrld", handle_undefined },
@@ -605,7 +591,7 @@ static const struct {
 	[EXIT_REASON_INVVPID]		 = { "invvpid", handle_undefined },
 	[EXIT_REASON_WBINVD]		 = { "wbinvd", handle_nop },
 	[EXIT_REASON_XSETBV]		 = { "xsetbv", handle_xsetbv },
-	[EXIT_REASON_INVPCID]		 = { "invpcid", handle_invpcid },
+	[EXIT_REASON_INVPCID]		 = { "invpcid", handle_by_emulation },
 	[EXIT_REASON_PML_FULL]		 = { "pml_full", handle_pml_full },
 };
 

@@ -25,6 +25,7 @@ struct guest_test {
 	const struct program *program;
 	u32 number;
 	u64 flags;
+	bool emulated;
 };
 
 static const struct image *image_of(const struct program *p)
@@ -57,6 +58,23 @@ static const struct {
 } bochs_fails[] = {
 	{ "pagingmatrix.descriptors_with_smap_and_ac", "AC lets it read the user's descriptors" },
 };
+
+/* What the module's emulator leaves out. */
+static const struct {
+	const char *name;
+	const char *why;
+} not_emulated[] = {
+	{ "emulated.exceptions.x87_error", "x87's arithmetic isn't emulated" },
+	{ "emulated.exceptions.simd_error", "SSE's arithmetic isn't emulated" },
+	{ "emulated.exceptions.watchpoint", "emulated code has no watchpoints" },
+};
+
+static void skip_what_is_not_emulated(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(not_emulated); i++)
+		if (!strcmp(not_emulated[i].name, name))
+			skip("%s", not_emulated[i].why);
+}
 
 static void skip_what_bochs_fails(const char *name)
 {
@@ -99,12 +117,29 @@ static void set_line(struct vcpu *v, u8 request)
 	CHECK_OK(ioctl(v->vm->fd, MINIVMM_IRQ_LINE, &line));
 }
 
+/*
+ * FS as no guest can have loaded it: without unrestricted guest the CPU doesn't enter such a state,
+ * and everything is emulated until the guest loads FS itself.
+ */
+static void have_it_emulated(struct vcpu *v)
+{
+	struct minivmm_sregs s = get_sregs(v);
+
+	s.fs.selector = 0x10;
+	s.fs.present = s.fs.s = 1;
+	s.fs.unusable = 0;
+	s.fs.type = 9;
+	set_sregs(v, &s);
+}
+
 static void serve_out(struct vcpu *v)
 {
 	struct minivmm_run *run = v->run;
 
 	if (run->io.port == PORT_IRQ)
 		set_line(v, *(u8 *)pio_data(v));
+	if (run->io.port == PORT_START && ((const struct guest_test *)running)->emulated)
+		have_it_emulated(v);
 	if (run->io.port == PORT_NMI)
 		CHECK_OK(ioctl(v->fd, MINIVMM_NMI, 0));
 	for (u32 i = 0; i < run->io.count && run->io.port == PORT_CONSOLE; i++)
@@ -202,6 +237,11 @@ static void run_guest_test(void)
 	struct image *image = (void *)(vm->mem + IMAGE_BASE + IMAGE_HEADER);
 	struct vcpu *v;
 
+	if (t->emulated && is_unrestricted())
+		skip("the CPU runs any state by itself");
+	if (t->emulated && opt.oracle)
+		skip("KVM's emulator knows less");
+	skip_what_is_not_emulated(t->test.name);
 	skip_what_bochs_fails(t->test.name);
 	skip_what_kvm_fails(t->test.name);
 	if (t->flags & NEEDS_IRQCHIP) {
@@ -220,22 +260,35 @@ static void run_guest_test(void)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
+/* Programs that are run by the emulator as well. */
+static bool has_emulated_twins(const struct program *p)
+{
+	static const char *const names[] = { "control", "exceptions", "msr", "paging" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], p->name))
+			return true;
+	return false;
+}
+
 static size_t count_tests(void)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < program_count; i++)
-		n += image_of(&programs[i])->count;
+		n += image_of(&programs[i])->count * (1 + has_emulated_twins(&programs[i]));
 	return n;
 }
 
-static void describe(struct guest_test *t, const struct program *p, u32 number)
+static void describe(struct guest_test *t, const struct program *p, u32 number, bool emulated)
 {
 	const struct image_test *theirs = at(p, image_of(p)->tests);
 	char *name;
 
-	if (asprintf(&name, "%s.%s", p->name, (const char *)at(p, theirs[number].name)) < 0)
+	if (asprintf(&name, "%s%s.%s", emulated ? "emulated." : "", p->name,
+		     (const char *)at(p, theirs[number].name)) < 0)
 		abort();
+	t->emulated = emulated;
 	t->test.name = name;
 	t->test.body = run_guest_test;
 	t->program = p;
@@ -249,10 +302,15 @@ int main(int argc, char **argv)
 	struct guest_test *all = calloc(n, sizeof(*all));
 	const struct test **list = calloc(n, sizeof(*list));
 
-	for (size_t i = 0; i < program_count; i++)
-		for (u32 number = 0; number < image_of(&programs[i])->count; number++, k++) {
-			describe(&all[k], &programs[i], number);
+	for (size_t i = 0; i < 2 * program_count; i++) {
+		const struct program *p = &programs[i % program_count];
+		bool emulated = i >= program_count;
+
+		for (u32 j = 0; j < image_of(p)->count && (!emulated || has_emulated_twins(p)); j++) {
+			describe(&all[k], p, j, emulated);
 			list[k] = &all[k].test;
+			k++;
 		}
+	}
 	return run_test_list(parse_options(argc, argv), list, n);
 }

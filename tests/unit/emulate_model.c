@@ -145,6 +145,8 @@ static void assert_outcome(enum emu_mode mode, enum emu_result want, const u8 *b
 	struct model *m = model_new(mode);
 
 	model_map(m, 0, PAGE_ALL);
+	m->sys[EMU_CR4] = 1 << 9 | 1 << 18;	/* OSFXSR, OSXSAVE */
+	m->sys[EMU_XCR0] = 7;
 	model_code(m, bytes, len);
 	if (want == EMU_FAULT)
 		assert_fault(m, X86_UD, 0);

@@ -357,6 +357,7 @@ void guest_main(void)
 	set_up_vectors();
 	write_cr4(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
+	outb(PORT_START, 0);
 	if (image.selected < image.count)
 		run_test((const struct image_test *)image.tests + image.selected);
 	else

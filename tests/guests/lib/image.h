@@ -17,6 +17,7 @@
 #define PORT_IRQ	0xf5		/* byte: GSI, | IRQ_RAISE */
 #define IRQ_RAISE	0x80
 #define PORT_NMI	0xf6
+#define PORT_START	0xf7		/* byte: what comes now is the test itself */
 /* Reads as how often what races with something else is to be done: a machine may be slow. */
 #define PORT_ROUNDS	0xf8		/* 4 bytes */
 

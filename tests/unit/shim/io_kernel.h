@@ -45,6 +45,7 @@ extern bool shim_work_pending;
 
 #define X86_EFLAGS_TF		BIT(8)
 #define X86_EFLAGS_IF		BIT(9)
+#define X86_EFLAGS_RF		BIT(16)
 #define X86_EFLAGS_VM		BIT(17)
 #define DR_TRAP_BITS		0xf
 #define DR_STEP			0x4000
