@@ -37,11 +37,10 @@ struct cpuid_table {
  * What a guest may have if the host has it (and its kernel uses it: what that has disabled isn't
  * offered either).
  *
- * Not here, and why: PCID, INVPCID (the shadow MMU has one tag for each vCPU), PKU, LA57, CET (no
- * MMU here knows them), VMX, SMX, SGX, MONITOR, WAITPKG, MPX, AMX, PT (not virtualised), PDCM, DS
- * (no PMU), XSAVES (no component needs it), ARCH_CAPABILITIES (no such MSR yet). The hypervisor bit
- * and TSC_DEADLINE_TIMER are the client's to set, as with KVM: the one says that it wants to be
- * seen, the other needs its interrupt chip.
+ * Not here, and why: PKU, LA57, CET (no MMU here knows them), VMX, SMX, SGX, MONITOR, WAITPKG, MPX,
+ * AMX, PT (not virtualised), PDCM, DS (no PMU), XSAVES (no component needs it), ARCH_CAPABILITIES (no
+ * such MSR yet). The hypervisor bit and TSC_DEADLINE_TIMER are the client's to set, as with KVM: the
+ * one says that it wants to be seen, the other needs its interrupt chip.
  */
 static const u16 allowed_features[] = {
 	/* 1.EDX */
@@ -52,12 +51,13 @@ static const u16 allowed_features[] = {
 	X86_FEATURE_FXSR, X86_FEATURE_XMM, X86_FEATURE_XMM2, X86_FEATURE_SELFSNOOP,
 	/* 1.ECX */
 	X86_FEATURE_XMM3, X86_FEATURE_PCLMULQDQ, X86_FEATURE_SSSE3, X86_FEATURE_FMA,
-	X86_FEATURE_CX16, X86_FEATURE_XMM4_1, X86_FEATURE_XMM4_2, X86_FEATURE_MOVBE,
+	X86_FEATURE_CX16, X86_FEATURE_PCID, X86_FEATURE_XMM4_1, X86_FEATURE_XMM4_2, X86_FEATURE_MOVBE,
 	X86_FEATURE_POPCNT, X86_FEATURE_AES, X86_FEATURE_XSAVE, X86_FEATURE_AVX,
 	X86_FEATURE_F16C, X86_FEATURE_RDRAND,
 	/* 7.0.EBX */
 	X86_FEATURE_FSGSBASE, X86_FEATURE_BMI1, X86_FEATURE_HLE, X86_FEATURE_AVX2,
 	X86_FEATURE_FDP_EXCPTN_ONLY, X86_FEATURE_SMEP, X86_FEATURE_BMI2, X86_FEATURE_ERMS,
+	X86_FEATURE_INVPCID,
 	X86_FEATURE_RTM, X86_FEATURE_ZERO_FCS_FDS, X86_FEATURE_AVX512F, X86_FEATURE_AVX512DQ,
 	X86_FEATURE_RDSEED, X86_FEATURE_ADX, X86_FEATURE_SMAP, X86_FEATURE_AVX512IFMA,
 	X86_FEATURE_CLFLUSHOPT, X86_FEATURE_CLWB, X86_FEATURE_AVX512PF, X86_FEATURE_AVX512ER,
@@ -580,6 +580,7 @@ static u64 guest_cr4_reserved(struct vcpu *vcpu)
 		{ X86_FEATURE_SMAP, X86_CR4_SMAP },
 		{ X86_FEATURE_FSGSBASE, X86_CR4_FSGSBASE },
 		{ X86_FEATURE_UMIP, X86_CR4_UMIP },
+		{ X86_FEATURE_PCID, X86_CR4_PCIDE },
 	};
 	u64 allowed = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE |
 		      X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |
