@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * talk SCRIPT PROGRAM [ARGUMENT]...: runs a program and talks with it as a person at its terminal
+ * would. Lines of the script are
+ *	await TEXT	the program prints it; how the cursor moves in between doesn't count
+ *	type TEXT	key by key, as a BIOS has room for few; \e is Escape, \r Return
+ *	end STATUS	the program ends with it
+ *	kill STATUS	it is told to end, and does so with that status
+ * Ends with 0 if all that was so. Waiting has no limit of its own: the lab's is in ticks.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#define KEY_DELAY_US	60000
+
+static struct {
+	pid_t pid;
+	int in, out;
+	char said[1 << 16];		/* since the last text that was awaited */
+	size_t len;
+	bool in_escape;
+	unsigned long long started;
+} p;
+
+static void fail(const char *what, const char *text)
+{
+	p.said[p.len] = 0;
+	fprintf(stderr, "talk: %s %s; it last said:\n%s\n", what, text,
+		p.len > 2000 ? p.said + p.len - 2000 : p.said);
+	if (p.pid)
+		kill(p.pid, SIGTERM);
+	exit(1);
+}
+
+static void start(char **argv)
+{
+	int in[2], out[2];
+
+	if (pipe(in) || pipe(out) || (p.pid = fork()) < 0) {
+		perror("talk");
+		exit(1);
+	}
+	if (!p.pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		close(in[1]);
+		close(out[0]);
+		execvp(argv[0], argv);
+		perror(argv[0]);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	p.in = in[1];
+	p.started = __rdtsc();
+	p.out = out[0];
+}
+
+/* Text as a terminal shows it, without the sequences that move the cursor. */
+static void hear(char c)
+{
+	if (c == '\033')
+		p.in_escape = true;
+	else if (p.in_escape)
+		p.in_escape = !((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
+	else
+		p.said[p.len++] = c;
+	if (p.len == sizeof(p.said) - 1) {
+		p.len /= 2;
+		memcpy(p.said, p.said + p.len, p.len);
+	}
+}
+
+static void await(const char *text)
+{
+	char buf[4096], *end;
+	ssize_t n, i;
+
+	for (;;) {
+		end = memmem(p.said, p.len, text, strlen(text));
+		if (end)
+			break;
+		n = read(p.out, buf, sizeof(buf));
+		if (n <= 0)
+			fail("the program ended before it said", text);
+		for (i = 0; i < n; i++)
+			hear(buf[i]);
+	}
+	p.len -= end + strlen(text) - p.said;
+	memmove(p.said, end + strlen(text), p.len);
+	printf("talk: %6llu M ticks: %s\n", (__rdtsc() - p.started) / 1000000, text);
+	fflush(stdout);
+}
+
+static void type(const char *text)
+{
+	for (; *text; text++) {
+		char key = *text;
+
+		if (key == '\\' && text[1])
+			key = *++text == 'e' ? '\033' : '\r';
+		if (write(p.in, &key, 1) != 1)
+			fail("the program didn't take", text);
+		usleep(KEY_DELAY_US);
+	}
+}
+
+static void await_end(const char *status)
+{
+	char buf[4096];
+	int got;
+
+	while (read(p.out, buf, sizeof(buf)) > 0)
+		;
+	waitpid(p.pid, &got, 0);
+	p.pid = 0;
+	got = WIFEXITED(got) ? WEXITSTATUS(got) : 128 + WTERMSIG(got);
+	if (got != atoi(status)) {
+		fprintf(stderr, "talk: the program ended with status %d\n", got);
+		exit(1);
+	}
+}
+
+static void carry_out(const char *verb, const char *rest)
+{
+	if (!strcmp(verb, "await")) {
+		await(rest);
+	} else if (!strcmp(verb, "type")) {
+		type(rest);
+	} else if (!strcmp(verb, "end")) {
+		await_end(rest);
+	} else if (!strcmp(verb, "kill")) {
+		kill(p.pid, SIGTERM);
+		await_end(rest);
+	} else {
+		fail("no such line in the script:", verb);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	FILE *script = argc > 2 ? fopen(argv[1], "r") : NULL;
+	char line[256];
+
+	if (!script) {
+		fprintf(stderr, "talk SCRIPT PROGRAM [ARGUMENT]...\n");
+		return 1;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	start(argv + 2);
+	while (fgets(line, sizeof(line), script)) {
+		char *rest = strchr(line, ' ');
+
+		line[strcspn(line, "\n")] = 0;
+		if (rest)
+			*rest++ = 0;
+		carry_out(line, rest ? rest : "");
+	}
+	printf("talk: done\n");
+	return 0;
+}
