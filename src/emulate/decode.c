@@ -34,7 +34,7 @@ struct opcode {
 #define OTHER(i, f)	{ .imm = (i), .flags = (f) }	/* decoded, not executed */
 
 #define VECTOR		{ .op = OP_VECTOR, .flags = MODRM }
-#define PUSH_SEG	{ OP_PUSH, K_PS, K_NONE, 0, NO64 }
+#define PUSH_SEG	{ OP_PUSH_SEG, K_PS, K_NONE, 0, NO64 }
 #define POP_SEG		{ OP_POP_SEG, K_NONE, K_NONE, 0, NO64 }
 
 /* op Eb,Gb; op Ev,Gv; op Gb,Eb; op Gv,Ev; op AL,Ib; op rAX,Iz */
@@ -244,14 +244,14 @@ static const struct opcode map_0f[256] = {
 	[0x7e ... 0x7f] = VECTOR,
 	[0x80 ... 0x8f] = { OP_JCC, K_NONE, K_NONE, I_J, F64 },
 	[0x90 ... 0x9f] = { OP_SETCC, K_E, K_NONE, 0, MODRM | BYTE },
-	[0xa0] = { OP_PUSH, K_PS, K_NONE, 0, D64 },
+	[0xa0] = { OP_PUSH_SEG, K_PS, K_NONE, 0, D64 },
 	[0xa1] = { OP_POP_SEG, K_NONE, K_NONE, 0, D64 },
 	[0xa2] = { OP_CPUID, K_NONE, K_NONE, 0, 0 },
 	[0xa3] = { OP_BT, K_E, K_G, 0, MODRM },
 	[0xa4] = { OP_SHLD, K_E, K_G, I_B, MODRM },
 	[0xa5] = { OP_SHLD, K_E, K_G, 0, MODRM },
 	[0xa6 ... 0xa7] = UNDEF,
-	[0xa8] = { OP_PUSH, K_PS, K_NONE, 0, D64 },
+	[0xa8] = { OP_PUSH_SEG, K_PS, K_NONE, 0, D64 },
 	[0xa9] = { OP_POP_SEG, K_NONE, K_NONE, 0, D64 },
 	[0xab] = { OP_BTS, K_E, K_G, 0, MODRM },
 	[0xac] = { OP_SHRD, K_E, K_G, I_B, MODRM },

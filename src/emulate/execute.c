@@ -345,6 +345,7 @@ static const struct {
 	[OP_CLI] = { op_cli, WHOLE },
 	[OP_STI] = { op_sti, WHOLE },
 	[OP_PUSH] = { op_push, NO_STORE },
+	[OP_PUSH_SEG] = { op_push_seg, NO_STORE },
 	[OP_POP] = { op_pop, NO_LOAD },
 	[OP_PUSHF] = { op_pushf, WHOLE },
 	[OP_POPF] = { op_popf, WHOLE },

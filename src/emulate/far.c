@@ -810,6 +810,17 @@ static enum emu_result enter_task(struct emu *e, struct task *t, bool nested,
 	return r == EMU_OK || r == EMU_FAULT ? r : EMU_UNHANDLED;
 }
 
+/* In pieces that a device might answer, too. */
+static enum emu_result read_task(struct emu *e, struct task *t)
+{
+	unsigned int size = t->word == 4 ? TSS32_LIMIT + 1 : TSS16_LIMIT + 1, i;
+	enum emu_result r = EMU_OK;
+
+	for (i = 0; i < size && r == EMU_OK; i += 4)
+		r = emu_read_system(e, t->tr.base + i, t->data + i, 4);
+	return r;
+}
+
 static enum emu_result find_task(struct emu *e, u16 selector, enum emu_task_source source, u8 ext,
 				 struct task *t, struct descriptor *d)
 {
@@ -831,8 +842,7 @@ static enum emu_result find_task(struct emu *e, u16 selector, enum emu_task_sour
 	task_layout(t);
 	if (t->tr.limit < (t->word == 4 ? TSS32_LIMIT : TSS16_LIMIT))
 		return emu_selector_fault(e, ts, selector);
-	return emu_read_system(e, t->tr.base, t->data, t->word == 4 ? TSS32_LIMIT + 1 :
-								      TSS16_LIMIT + 1);
+	return read_task(e, t);
 }
 
 static enum emu_result switch_task(struct emu *e, u16 selector, enum emu_task_source source,

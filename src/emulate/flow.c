@@ -94,6 +94,21 @@ enum emu_result op_push(struct emu *e)
 	return push_one(e, e->dst.val);
 }
 
+/* In 4 bytes a selector leaves the upper 2 as they are; in 8 it is zero-extended. */
+enum emu_result op_push_seg(struct emu *e)
+{
+	enum emu_result r;
+	struct stack s;
+
+	emu_stack(e, &s);
+	if (e->insn.op_size != 4)
+		return push_one(e, e->dst.val);
+	s.sp -= 2;
+	r = emu_push(e, &s, 2, e->dst.val);
+	emu_set_sp(e, &s);
+	return r;
+}
+
 enum emu_result op_pop(struct emu *e)
 {
 	return pop_one(e, &e->dst.val);

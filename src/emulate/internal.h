@@ -49,7 +49,7 @@ u64 emu_sub_flags(struct emu *e, u64 a, u64 b, unsigned int size);
 /* string.c */
 emu_fn op_string, op_in, op_out;
 /* flow.c */
-emu_fn op_push, op_pop, op_pushf, op_popf, op_pusha, op_popa, op_enter, op_leave, op_jcc, op_loop,
+emu_fn op_push, op_push_seg, op_pop, op_pushf, op_popf, op_pusha, op_popa, op_enter, op_leave, op_jcc, op_loop,
        op_jmp, op_jmp_e, op_call, op_call_e, op_ret, op_cli, op_sti, op_syscall, op_sysret,
        op_sysenter, op_sysexit;
 /* segment.c */

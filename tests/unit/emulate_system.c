@@ -154,6 +154,28 @@ static void test_invpcid_encodings(void **state)
 	model_free(m);
 }
 
+/* ---- tasks ----------------------------------------------------------------------------------- */
+
+#define GDT	0x20000
+
+/* Found by the fuzzer: what is longer than a device answers must be asked for in pieces. */
+static void test_task_state_on_a_device(void **state)
+{
+	static const u64 gdt[] = { 0, 0x00cf9b000000ffff, 0x0000890400000067 };
+	struct model *m = model_new(EMU_PROT32);
+
+	CODE(m, 0xea, 0, 0, 0, 0, 0x10, 0);		/* ljmp $0x10, $0 */
+	model_map(m, GDT, PAGE_ALL);
+	model_put(m, GDT, gdt, sizeof(gdt));
+	m->table[0] = (struct minivmm_dtable){ .base = GDT, .limit = sizeof(gdt) - 1 };
+	model_map(m, 0x40000, PAGE_ALL | PAGE_DEVICE);
+	assert_int_equal(model_run(m), EMU_IO);
+	assert_int_equal(m->wanted.address, 0x40000);
+	assert_int_equal(m->wanted.size, 4);
+	assert_int_equal(m->nr_memory_writes, 0);
+	model_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +184,7 @@ int main(void)
 		cmocka_unit_test(test_invpcid_rights),
 		cmocka_unit_test(test_invpcid_memory),
 		cmocka_unit_test(test_invpcid_encodings),
+		cmocka_unit_test(test_task_state_on_a_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
