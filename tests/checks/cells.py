@@ -51,9 +51,30 @@ def reboot(way):
     return Command(["tests/lab/reboot/run", way], expect="arrived")
 
 
+def firmware(*guests, **environment):
+    return {
+        f"firmware_{guest}": Command(
+            ["tests/lab/firmware/run", guest], expect="talk: done", environment=environment
+        )
+        for guest in guests
+    }
+
+
 CELLS = [
-    Cell("skylake-ept", "corei7_skylake_x", commands={"boot_debian": debian_boot("ept")}),
-    Cell("skylake-shadow", "corei7_skylake_x", mmu="shadow"),
+    Cell(
+        "skylake-ept",
+        "corei7_skylake_x",
+        commands={
+            "boot_debian": debian_boot("ept"),
+            **firmware("rom", "multiboot", "grub", MMU="ept"),
+        },
+    ),
+    Cell(
+        "skylake-shadow",
+        "corei7_skylake_x",
+        mmu="shadow",
+        commands=firmware("rom", "multiboot", "prompt", MMU="shadow"),
+    ),
     Cell(
         "haswell-ept-2cpus",
         "corei7_haswell_4770",
@@ -99,6 +120,25 @@ MORE_CELLS += [
 ]
 MORE_CELLS += [
     Cell("skylake-shadow-without-ept", "corei7_skylake_x", "shadow", modules=["minivmm.ko,ept=0"])
+]
+
+# Firmware with unrestricted guest and without, which shadow mode never has; on KVM, too, what it can.
+ALL_FIRMWARE = ("rom", "multiboot", "grub", "memtest")
+FIRMWARE = {
+    "skylake-ept": firmware("memtest", MMU="ept"),
+    "skylake-shadow": firmware("grub", "memtest", MMU="shadow"),
+    "skylake-ept-without-unrestricted_guest": firmware(
+        *ALL_FIRMWARE, MMU="ept", PARAMETERS="unrestricted_guest=0"
+    ),
+    "lynnfield-ept": firmware(*ALL_FIRMWARE, MMU="ept", CPU="corei5_lynnfield_750"),
+    "penryn-shadow": firmware(
+        "rom", "multiboot", "prompt", MMU="shadow", CPU="core2_penryn_t9600"
+    ),
+    "kvm": firmware(*ALL_FIRMWARE, DEV="/dev/kvm"),
+}
+MORE_CELLS += [
+    Cell(f"firmware-{name}", "", selftests={}, commands=commands)
+    for name, commands in FIRMWARE.items()
 ]
 
 # What `make check-debug` runs.
