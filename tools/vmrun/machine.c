@@ -156,7 +156,11 @@ static int load_program(struct machine *m, const struct image *img, struct entry
 	int rc = 0;
 
 	if (o->bios)
-		return failed(err, "%s: a program, which starts without --bios", img->name);
+		return failed(err, "%s: a program, which starts without --bios; a BIOS is named with --bios=FILE",
+			      img->name);
+	if (o->boot_menu || o->debug_bios)
+		return failed(err, "%s: a program, which starts without a BIOS: %s has no meaning",
+			      img->name, o->boot_menu ? "--boot-menu" : "--debug-bios");
 	if (o->initrd) {
 		boot.initrd = &initrd;
 		rc = image_open(&initrd, o->initrd, err);
@@ -173,9 +177,9 @@ static int load_firmware(struct machine *m, const char *path, struct error *err)
 	int rc;
 
 	if (m->options->initrd)
-		return failed(err, "--initrd goes with a kernel: firmware loads its own");
+		return failed(err, "--initrd goes with a kernel: what a BIOS boots loads its own");
 	if (m->mem.size < FIRMWARE_MEM_MIN)
-		return failed(err, "firmware needs at least %llu MiB of memory",
+		return failed(err, "a BIOS needs at least %llu MiB of memory",
 			      FIRMWARE_MEM_MIN >> 20);
 	if (!strcmp(path, DEFAULT_BIOS) && access(path, F_OK))
 		return failed(err, "%s isn't there: install SeaBIOS (Debian's package seabios), or name a BIOS with --bios=FILE",

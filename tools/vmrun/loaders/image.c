@@ -15,6 +15,8 @@ static int image_map(struct image *img, int fd, struct error *err)
 
 	if (fstat(fd, &st))
 		return failed(err, "%s: %s", img->name, strerror(errno));
+	if (S_ISBLK(st.st_mode))
+		return failed(err, "%s: a block device: give it with --disk", img->name);
 	if (!S_ISREG(st.st_mode))
 		return failed(err, "%s: not a file", img->name);
 	if (!st.st_size)
