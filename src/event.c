@@ -266,15 +266,16 @@ void events_prepare(struct vcpu *vcpu)
 		hw_inject_nmi(vcpu);
 		busy = true;
 	}
-	if (!busy && irq_pending(vcpu) && hw_interrupt_allowed(vcpu)) {
+	if (!busy && irq_to_inject(vcpu) && hw_interrupt_allowed(vcpu)) {
 		start_interrupt(vcpu);
 		busy = true;
 	}
 	if (vcpu->nmi.pending)
 		hw_request_nmi_window(vcpu);
-	if (irq_pending(vcpu) ||
+	if (irq_to_inject(vcpu) ||
 	    (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
 		hw_request_irq_window(vcpu);
+	lapic_prepare(vcpu);
 }
 
 /*

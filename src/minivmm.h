@@ -439,6 +439,12 @@ void hw_set_root(struct vcpu *vcpu, enum hw_root kind, hpa_t root);
 void hw_update_dirty_log(struct vcpu *vcpu);	/* as vm->logging says; vcpu */
 void hw_skip_instruction(struct vcpu *vcpu);	/* after an exit that gives the length */
 const char *hw_exit_name(unsigned int reason);	/* NULL: not a reason */
+/* What the CPU does of a local APIC by itself, in the page of its registers. */
+#define HW_APIC_TPR		BIT(0)	/* the guest changes the TPR without an exit */
+#define HW_APIC_DELIVERY	BIT(1)	/* takes interrupts from IRR to ISR, and ends them */
+unsigned int hw_apic_features(void);
+void hw_apic_changed(struct vcpu *vcpu, void *page, bool x2apic);
+void hw_apic_sync(struct vcpu *vcpu, int irr, int isr, const u64 eoi_exits[4]);
 void hw_cpuid_changed(struct vcpu *vcpu);	/* the guest's model was set */
 /* May a guest have this feature of the host's? Not if it takes a control that this CPU lacks. */
 bool hw_allows_feature(unsigned int x86_feature);
@@ -740,6 +746,11 @@ void lapic_reset(struct vcpu *vcpu, bool init);
 /* Is there an interrupt (local APIC, or PIC through LINT0) that RFLAGS.IF would let through? vcpu
  * context, or the vCPU's thread while it is halted. */
 bool irq_pending(struct vcpu *vcpu);
+/* The same without those that the CPU delivers by itself. */
+bool irq_to_inject(struct vcpu *vcpu);
+/* The last thing before an entry: tells the CPU what it is to deliver. vcpu, preemption off. */
+void lapic_prepare(struct vcpu *vcpu);
+void lapic_ended(struct vcpu *vcpu, u8 vector);	/* by the CPU; someone wants to know. vcpu. */
 int irq_acknowledge(struct vcpu *vcpu);	/* its vector, now in service; -1 = none after all */
 bool irq_client_may_inject(struct vcpu *vcpu);	/* INTERRUPT's vector would get to the CPU */
 bool irq_pics_in_kernel(struct vcpu *vcpu);

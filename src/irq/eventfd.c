@@ -5,9 +5,9 @@
  *
  * An irqfd hangs in its eventfd's wait queue, and delivers in the context of whoever signals, with
  * the queue's lock held and interrupts off: nothing on that way sleeps. It leaves by IRQFD's
- * DEASSIGN, with its VM, or when its eventfd is closed. The latter is heard of under the queue's lock
- * too, and is left to a workqueue. Who takes an irqfd off vm->irqfds frees it. vm->lock keeps adding
- * and removing apart.
+ * DEASSIGN, with its VM, or when its eventfd is closed. The latter is heard of under the queue's
+ * lock too, and is left to a workqueue. Who takes an irqfd off vm->irqfds frees it. vm->lock keeps
+ * adding and removing apart.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -242,8 +242,8 @@ static int irqfd_deassign(struct vm *vm, const struct minivmm_irqfd *args)
  *
  * Context: may sleep.
  * Return: 0, also if there was none to remove; -EINVAL: unknown flags, no irqchip, or resampling
- * without an I/O APIC in the kernel; -EBADF, -EINVAL: not an eventfd; -EBUSY: that eventfd is in use
- * by this VM; -ENOMEM.
+ * without an I/O APIC in the kernel; -EBADF, -EINVAL: not an eventfd; -EBUSY: that eventfd is in
+ * use by this VM; -ENOMEM.
  */
 int irqfd_set(struct vm *vm, const struct minivmm_irqfd *args)
 {

@@ -13,10 +13,12 @@
  *
  * Locks. pic->lock and ioapic->lock are raw and taken with interrupts off: IRQ_LINE takes them from
  * any thread, port and MMIO accesses from vCPUs, the PIT's timer in hard interrupt context. Neither
- * is taken inside the other, and both inside of eventfds' locks. pit->lock is never taken by the timer's callback, so the timer can be
- * cancelled under it. The table of routes is read under vm->srcu, in any context, and replaced under
- * vm->lock. vm->irqfds_lock is taken inside of eventfds' locks, and nothing inside of it.
- * A local APIC has no lock. Anyone sets bits of IRR and TMR, of events and errors, all atomically;
+ * is taken inside the other, and both inside of eventfds' locks. pit->lock is never taken by the
+ * timer's callback, so the timer can be cancelled under it. The table of routes is read under
+ * vm->srcu, in any context, and replaced under vm->lock. vm->irqfds_lock is taken inside of
+ * eventfds' locks, and nothing inside of it.
+ * A local APIC has no lock. Anyone sets bits of IRR (where the CPU delivers by itself: of what is
+ * posted for it) and TMR, of events and errors, all atomically;
  * the rest is its vCPU's thread's. Others read, one word each and ready for any value: the
  * LDR, DFR, SVR, PPR and LVT0, and vcpu->apic_base.
  */
@@ -146,7 +148,9 @@ struct lapic_timer {
 struct lapic {
 	struct vcpu *vcpu;
 	void *regs;		/* a page, laid out as the guest sees it */
+	unsigned int hw;	/* HW_APIC_*: what the CPU does in the page by itself */
 	bool irr_maybe;		/* false: IRR is empty for sure */
+	unsigned long posted[256 / BITS_PER_LONG];	/* with HW_APIC_DELIVERY: on the way to IRR */
 	int isr_top;		/* highest vector in service, -1 = none */
 	unsigned long events;	/* bits: enum lapic_event */
 	u8 sipi_vector;		/* of EVENT_SIPI */
@@ -189,6 +193,12 @@ static inline bool lapic_hw_enabled(const struct lapic *apic)
 static inline bool lapic_is_x2apic(const struct lapic *apic)
 {
 	return (apic_base(apic->vcpu) & APIC_BASE_MODE) == APIC_BASE_MODE;
+}
+
+/* IRR and ISR are the CPU's while the guest runs. */
+static inline bool lapic_is_delivered(const struct lapic *apic)
+{
+	return apic->hw & HW_APIC_DELIVERY;
 }
 
 /* By the global flag and by the guest's spurious-interrupt vector register. */

@@ -62,6 +62,20 @@ bool irq_pending(struct vcpu *vcpu)
 }
 
 /**
+ * irq_to_inject() - irq_pending(), but for what the CPU delivers by itself
+ * @vcpu: for whom
+ *
+ * Context: vcpu.
+ * Return: whether.
+ */
+bool irq_to_inject(struct vcpu *vcpu)
+{
+	if (!irq_pending(vcpu))
+		return false;
+	return !vcpu->lapic || !lapic_is_delivered(vcpu->lapic) || extint_pending(vcpu);
+}
+
+/**
  * irq_acknowledge() - takes the interrupt that irq_pending() saw
  * @vcpu: for whom
  *

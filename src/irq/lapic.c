@@ -54,18 +54,38 @@ static int highest_vector(struct lapic *apic, u32 bitmap)
 	return -1;
 }
 
+/*
+ * Into IRR with what was posted: while the guest runs IRR is the CPU's, which doesn't expect others
+ * to write there. The vCPU's thread, outside of the guest.
+ */
+static void collect_posted(struct lapic *apic)
+{
+	unsigned long bits;
+	int i;
+
+	for (i = 0; lapic_is_delivered(apic) && i < ARRAY_SIZE(apic->posted); i++) {
+		if (!READ_ONCE(apic->posted[i]))
+			continue;
+		bits = xchg(&apic->posted[i], 0);
+		*(u32 *)vector_word(apic, LAPIC_IRR, 64 * i) |= (u32)bits;
+		*(u32 *)vector_word(apic, LAPIC_IRR, 64 * i + 32) |= bits >> 32;
+	}
+}
+
 static int highest_irr(struct lapic *apic)
 {
 	int vector;
 
 	if (!READ_ONCE(apic->irr_maybe))
 		return -1;
+	collect_posted(apic);
 	vector = highest_vector(apic, LAPIC_IRR);
 	if (vector >= 0)
 		return vector;
 
 	WRITE_ONCE(apic->irr_maybe, false);
 	smp_mb();	/* pairs with set_irr(): it sets the hint after the bit */
+	collect_posted(apic);
 	vector = highest_vector(apic, LAPIC_IRR);
 	if (vector >= 0)
 		WRITE_ONCE(apic->irr_maybe, true);
@@ -75,12 +95,27 @@ static int highest_irr(struct lapic *apic)
 /* Returns whether it was there already: then its vCPU has been told. */
 static bool set_irr(struct lapic *apic, u8 vector)
 {
-	bool was = test_and_set_bit(vector % 32, vector_word(apic, LAPIC_IRR, vector));
+	bool was = lapic_is_delivered(apic) ?
+		   test_and_set_bit(vector % BITS_PER_LONG, &apic->posted[vector / BITS_PER_LONG]) :
+		   test_and_set_bit(vector % 32, vector_word(apic, LAPIC_IRR, vector));
 
 	/* test_and_set_bit() is a full barrier */
 	if (!READ_ONCE(apic->irr_maybe))
 		WRITE_ONCE(apic->irr_maybe, true);
 	return was;
+}
+
+/* "Task and Processor Priorities". Returns whether the priority fell. */
+static bool update_ppr(struct lapic *apic)
+{
+	u32 tpr = lapic_reg(apic, LAPIC_TPR), old = lapic_reg(apic, LAPIC_PPR), in_service, ppr;
+
+	if (lapic_is_delivered(apic))
+		apic->isr_top = highest_vector(apic, LAPIC_ISR);
+	in_service = apic->isr_top < 0 ? 0 : apic->isr_top & 0xf0;
+	ppr = (tpr & 0xf0) >= in_service ? tpr : in_service;
+	lapic_set_reg(apic, LAPIC_PPR, ppr);
+	return ppr < old;
 }
 
 /**
@@ -94,26 +129,22 @@ int lapic_deliverable(struct lapic *apic)
 {
 	int vector = highest_irr(apic);
 
+	if (vector < 0)
+		return -1;
+	if (apic->hw)		/* the guest's TPR, what is in service: anything may have changed */
+		update_ppr(apic);
 	if (vector >> 4 <= (int)(lapic_reg(apic, LAPIC_PPR) >> 4))
 		return -1;
 	return lapic_hw_enabled(apic) ? vector : -1;
 }
 
-/* "Task and Processor Priorities". Returns whether the priority fell. */
-static bool update_ppr(struct lapic *apic)
-{
-	u32 tpr = lapic_reg(apic, LAPIC_TPR), old = lapic_reg(apic, LAPIC_PPR);
-	u32 in_service = apic->isr_top < 0 ? 0 : apic->isr_top & 0xf0;
-	u32 ppr = (tpr & 0xf0) >= in_service ? tpr : in_service;
-
-	lapic_set_reg(apic, LAPIC_PPR, ppr);
-	return ppr < old;
-}
-
 /* After what may have lowered the priority: is there something that now gets through? */
 static void priority_changed(struct lapic *apic)
 {
-	if (update_ppr(apic) && lapic_deliverable(apic) >= 0)
+	bool fell = update_ppr(apic);
+
+	/* where the CPU does a part by itself it is to hear of it: hw_apic_sync() */
+	if (apic->hw || (fell && lapic_deliverable(apic) >= 0))
 		vcpu_request(apic->vcpu, REQ_EVENT);
 }
 
@@ -135,30 +166,84 @@ int lapic_acknowledge(struct lapic *apic)
 	/* the priority rule let it through, so nothing higher is in service */
 	apic->isr_top = vector;
 	update_ppr(apic);
+	if (lapic_is_delivered(apic))
+		vcpu_request(apic->vcpu, REQ_EVENT);	/* hw_apic_sync() */
 	return vector;
+}
+
+/**
+ * lapic_ended() - the guest has ended an interrupt
+ * @vcpu: whose local APIC
+ * @vector: the interrupt's, in service no more
+ *
+ * Context: vcpu.
+ */
+void lapic_ended(struct vcpu *vcpu, u8 vector)
+{
+	struct irqchip *chip = vcpu->vm->irqchip;
+	struct lapic *apic = vcpu->lapic;
+	bool level = lapic_test_vector(apic, LAPIC_TMR, vector);
+
+	if (!chip->split) {
+		if (ioapic_wants_eoi(&chip->ioapic, vector, level))
+			ioapic_eoi(&chip->ioapic, vector);
+	} else if (level && irq_eoi_is_clients(vcpu->vm, vector)) {
+		apic->ended_vector = vector;
+		vcpu_request(vcpu, REQ_EOI_EXIT);
+	}
 }
 
 static void end_of_interrupt(struct lapic *apic)
 {
-	struct irqchip *chip = apic->vcpu->vm->irqchip;
-	int vector = apic->isr_top;
-	bool level;
+	int vector;
 
+	if (lapic_is_delivered(apic))
+		update_ppr(apic);
+	vector = apic->isr_top;
 	if (vector < 0)
 		return;		/* of a spurious interrupt, or of none: allowed */
 
 	__clear_bit(vector % 32, vector_word(apic, LAPIC_ISR, vector));
 	apic->isr_top = highest_vector(apic, LAPIC_ISR);
 	priority_changed(apic);
+	lapic_ended(apic->vcpu, vector);
+}
 
-	level = lapic_test_vector(apic, LAPIC_TMR, vector);
-	if (!chip->split) {
-		if (ioapic_wants_eoi(&chip->ioapic, vector, level))
-			ioapic_eoi(&chip->ioapic, vector);
-	} else if (level && irq_eoi_is_clients(apic->vcpu->vm, vector)) {
-		apic->ended_vector = vector;
-		vcpu_request(apic->vcpu, REQ_EOI_EXIT);
+/* Vectors whose end someone waits for. Interrupts come here before the CPU may deliver them. */
+static void find_eoi_exits(struct lapic *apic, u64 exits[4])
+{
+	const struct irqchip *chip = apic->vcpu->vm->irqchip;
+	int i, tick = chip->split ? -1 : READ_ONCE(chip->ioapic.tick_vector);
+
+	for (i = 0; i < 4; i++) {
+		exits[i] = lapic_reg(apic, LAPIC_TMR + 2 * i * VECTOR_BITMAP_STEP) |
+			   (u64)lapic_reg(apic, LAPIC_TMR + (2 * i + 1) * VECTOR_BITMAP_STEP) << 32;
+		if (READ_ONCE(apic->vcpu->vm->nr_resamplers))
+			exits[i] = ~0ull;
 	}
+	if (tick >= 0)
+		exits[tick / 64] |= BIT_ULL(tick % 64);
+}
+
+/**
+ * lapic_prepare() - tells the CPU of what it does of the local APIC by itself
+ * @vcpu: whose; it may have none
+ *
+ * Context: vcpu, preemption off; the last thing before an entry.
+ */
+void lapic_prepare(struct vcpu *vcpu)
+{
+	struct lapic *apic = vcpu->lapic;
+	u64 eoi_exits[4];
+	int irr;
+
+	if (!apic || !apic->hw)
+		return;
+	irr = lapic_hw_enabled(apic) ? highest_irr(apic) : -1;
+	update_ppr(apic);
+	if (lapic_is_delivered(apic))
+		find_eoi_exits(apic, eoi_exits);
+	hw_apic_sync(vcpu, irr, apic->isr_top, eoi_exits);
 }
 
 /* ---- what it accepts ------------------------------------------------------------------------- */
@@ -405,6 +490,10 @@ static bool read_reg(struct lapic *apic, u32 reg, u32 *val)
 	default:
 		if (!in_bitmap(reg))
 			return false;
+	}
+	if (apic->hw) {		/* what the CPU, or others, have left to do */
+		highest_irr(apic);
+		update_ppr(apic);
 	}
 	*val = lapic_reg(apic, reg);
 	return true;
@@ -750,6 +839,8 @@ void lapic_get_state(struct lapic *apic, struct minivmm_lapic_state *state)
 	u32 current_count = timer_current(apic), id = apic->vcpu->id << ID_SHIFT;
 
 	timer_deliver(apic);
+	highest_irr(apic);
+	update_ppr(apic);
 	memcpy(state->regs, apic->regs, sizeof(state->regs));
 	memcpy(state->regs + LAPIC_ID, &id, sizeof(id));
 	memcpy(state->regs + LAPIC_TIMER_CURRENT, &current_count, sizeof(current_count));
@@ -766,6 +857,7 @@ void lapic_get_state(struct lapic *apic, struct minivmm_lapic_state *state)
  */
 void lapic_set_state(struct lapic *apic, const struct minivmm_lapic_state *state)
 {
+	memset(apic->posted, 0, sizeof(apic->posted));
 	memcpy(apic->regs, state->regs, sizeof(state->regs));
 	set_ids(apic);
 	lapic_set_reg(apic, LAPIC_VERSION, VERSION);
@@ -789,6 +881,7 @@ static void reset_registers(struct lapic *apic)
 	/* first the hint, then the bits: a sender that comes between finds its way */
 	WRITE_ONCE(apic->irr_maybe, false);
 	smp_mb();
+	memset(apic->posted, 0, sizeof(apic->posted));
 	memset(apic->regs, 0, PAGE_SIZE);
 	apic->isr_top = -1;
 	apic->errors = 0;
@@ -813,6 +906,7 @@ static void change_mode(struct lapic *apic, u64 old, bool by_client)
 		reset_registers(apic);
 	else
 		set_ids(apic);
+	hw_apic_changed(apic->vcpu, apic->regs, lapic_is_x2apic(apic));
 	/* whether the PICs are listened to may have changed */
 	vcpu_request(apic->vcpu, REQ_EVENT);
 }
@@ -867,6 +961,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	if (!init)
 		vcpu->lapic->events = 0;
 	reset_registers(vcpu->lapic);
+	hw_apic_changed(vcpu, vcpu->lapic->regs, lapic_is_x2apic(vcpu->lapic));
 }
 
 /**
@@ -890,6 +985,7 @@ int lapic_create(struct vcpu *vcpu)
 		return -ENOMEM;
 	}
 	apic->vcpu = vcpu;
+	apic->hw = hw_apic_features();
 	apic->isr_top = -1;
 	timer_init(apic);
 	vcpu->lapic = apic;

@@ -42,6 +42,19 @@ MODULE_PARM_DESC(ple, "use PAUSE-loop exiting");
 static bool use_tsc_scaling = true;
 module_param_named(tsc_scaling, use_tsc_scaling, bool, 0444);
 MODULE_PARM_DESC(tsc_scaling, "let guests have a TSC of another rate");
+static bool use_tpr_shadow = true;
+module_param_named(tpr_shadow, use_tpr_shadow, bool, 0444);
+MODULE_PARM_DESC(tpr_shadow, "let guests change the task priority without an exit; the next two need it");
+static bool use_apic_registers = true;
+module_param_named(apic_registers, use_apic_registers, bool, 0444);
+MODULE_PARM_DESC(apic_registers, "let guests read their x2APIC without an exit");
+/*
+ * Off unless it is asked for: the only CPU that it has been tried on is Bochs's, whose exits don't say
+ * which interrupt it was delivering.
+ */
+static bool use_virtual_interrupts;
+module_param_named(virtual_interrupts, use_virtual_interrupts, bool, 0444);
+MODULE_PARM_DESC(virtual_interrupts, "use virtual-interrupt delivery (off by default)");
 static bool use_efer_controls = true;
 module_param_named(efer_controls, use_efer_controls, bool, 0444);
 MODULE_PARM_DESC(efer_controls, "switch EFER by VM-entry and VM-exit controls, not MSR lists");
@@ -79,6 +92,7 @@ static const struct control cpu_controls[] = {
 	REQUIRED(CPU_BASED_MWAIT_EXITING),
 	REQUIRED(CPU_BASED_MONITOR_EXITING),
 	REQUIRED(CPU_BASED_RDPMC_EXITING),
+	OPTIONAL_IF(CPU_BASED_TPR_SHADOW, use_tpr_shadow),
 	OPTIONAL(CPU_BASED_ACTIVATE_SECONDARY_CONTROLS),
 	{}
 };
@@ -89,6 +103,9 @@ static const struct control cpu2_controls[] = {
 	OPTIONAL_IF(SECONDARY_EXEC_UNRESTRICTED_GUEST, use_unrestricted_guest),
 	OPTIONAL_IF(SECONDARY_EXEC_PAUSE_LOOP_EXITING, use_ple),
 	OPTIONAL_IF(SECONDARY_EXEC_TSC_SCALING, use_tsc_scaling),
+	OPTIONAL_IF(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE, use_tpr_shadow),
+	OPTIONAL_IF(SECONDARY_EXEC_APIC_REGISTER_VIRT, use_apic_registers),
+	OPTIONAL_IF(SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY, use_virtual_interrupts),
 	OPTIONAL(SECONDARY_EXEC_WBINVD_EXITING),
 	OPTIONAL(SECONDARY_EXEC_ENABLE_RDTSCP),
 	OPTIONAL(SECONDARY_EXEC_ENABLE_INVPCID),
@@ -166,6 +183,20 @@ static void read_ept_vpid_caps(void)
 	/* A VMCS starts without them; a vCPU adds what its VM's mode uses. */
 	vmx_caps.cpu2 &= ~(SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_ENABLE_VPID |
 			   SECONDARY_EXEC_UNRESTRICTED_GUEST | SECONDARY_EXEC_ENABLE_PML);
+}
+
+/* Those of local APICs depend on the first; as those of paging they are for vCPUs that have one. */
+static void read_apic_caps(void)
+{
+	const u32 more = SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE | SECONDARY_EXEC_APIC_REGISTER_VIRT |
+			 SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY;
+
+	vmx_caps.tpr_shadow = vmx_caps.cpu & CPU_BASED_TPR_SHADOW;
+	vmx_caps.apic = vmx_caps.tpr_shadow ? vmx_caps.cpu2 & more : 0;
+	if (!(vmx_caps.apic & SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE))
+		vmx_caps.apic &= ~SECONDARY_EXEC_APIC_REGISTER_VIRT;
+	vmx_caps.cpu &= ~CPU_BASED_TPR_SHADOW;
+	vmx_caps.cpu2 &= ~more;
 }
 
 /* Controls that are only of use in pairs, or that depend on each other. */
@@ -248,6 +279,7 @@ int vmx_caps_init(void)
 
 	drop_half_pairs();
 	read_ept_vpid_caps();
+	read_apic_caps();
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED0, vmx_caps.cr0_must);
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, vmx_caps.cr0_may);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx_caps.cr4_must);

@@ -379,12 +379,16 @@ int hw_init(void)
 	r = vmx_msr_init();
 	if (r)
 		goto free_areas;
+	r = vmx_apic_init();
+	if (r)
+		goto free_msr;
 	r = vmx_mitigations_init();
 	if (r)
 		goto free_msr;
 	return 0;
 
 free_msr:
+	vmx_apic_exit();
 	vmx_msr_exit();
 free_areas:
 	free_cpu_areas();
@@ -394,6 +398,7 @@ free_areas:
 void hw_exit(void)
 {
 	vmx_mitigations_exit();
+	vmx_apic_exit();
 	vmx_msr_exit();
 	free_cpu_areas();
 }

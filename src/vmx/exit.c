@@ -370,6 +370,19 @@ static int handle_hlt(struct vmx_vcpu *vmx)
 	return vcpu_halt(vcpu);
 }
 
+/* The guest's TPR lets through what waited for it. */
+static int handle_tpr_below_threshold(struct vmx_vcpu *vmx)
+{
+	vcpu_request(&vmx->vcpu, REQ_EVENT);
+	return 1;
+}
+
+static int handle_eoi(struct vmx_vcpu *vmx)
+{
+	lapic_ended(&vmx->vcpu, vmx_exit_qual(vmx));
+	return 1;
+}
+
 static int handle_undefined(struct vmx_vcpu *vmx)
 {
 	inject_exception(&vmx->vcpu, X86_TRAP_UD);
@@ -585,6 +598,8 @@ static const struct {
 	[EXIT_REASON_MWAIT_INSTRUCTION]	 = { "mwait", handle_nop },
 	[EXIT_REASON_MONITOR_INSTRUCTION] = { "monitor", handle_nop },
 	[EXIT_REASON_PAUSE_INSTRUCTION]	 = { "pause", handle_pause },
+	[EXIT_REASON_TPR_BELOW_THRESHOLD] = { "tpr_below_threshold", handle_tpr_below_threshold },
+	[EXIT_REASON_EOI_INDUCED]	 = { "eoi", handle_eoi },
 	[EXIT_REASON_EPT_VIOLATION]	 = { "ept_violation", handle_ept_violation },
 	[EXIT_REASON_EPT_MISCONFIG]	 = { "ept_misconfig", handle_ept_misconfig },
 	[EXIT_REASON_INVEPT]		 = { "invept", handle_undefined },

@@ -278,21 +278,19 @@ void hw_set_pat(struct vcpu *vcpu, u64 pat)
 
 /* ---- the bitmap of intercepted MSRs ---------------------------------------------------------- */
 
-#define MSR_BITMAP_READ		0x000	/* byte offsets: MSRs 0 .. 1fff, then c0000000 .. c0001fff */
-#define MSR_BITMAP_WRITE	0x800
 #define MSR_BITMAP_HIGH		0x400
 
-static void pass_through(u32 index, unsigned int direction)
+void vmx_pass_through(unsigned long *bitmap, u32 index, unsigned int direction)
 {
 	unsigned int byte = direction + (index & 0xc0000000 ? MSR_BITMAP_HIGH : 0);
 
-	__clear_bit((index & 0x1fff) + byte * 8, vmx_msr_bitmap);
+	__clear_bit((index & 0x1fff) + byte * 8, bitmap);
 }
 
 static void pass_through_both(u32 index)
 {
-	pass_through(index, MSR_BITMAP_READ);
-	pass_through(index, MSR_BITMAP_WRITE);
+	vmx_pass_through(vmx_msr_bitmap, index, VMX_MSR_READ);
+	vmx_pass_through(vmx_msr_bitmap, index, VMX_MSR_WRITE);
 }
 
 int vmx_msr_init(void)
@@ -311,7 +309,7 @@ int vmx_msr_init(void)
 	/* see vmx_save_host() */
 	pass_through_both(MSR_KERNEL_GS_BASE);
 	/* with the TSC offset applied */
-	pass_through(MSR_IA32_TSC, MSR_BITMAP_READ);
+	vmx_pass_through(vmx_msr_bitmap, MSR_IA32_TSC, VMX_MSR_READ);
 	return 0;
 }
 

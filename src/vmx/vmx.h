@@ -20,6 +20,8 @@ struct vmx_caps {
 	bool ept, ept_ad, pml, ept_2m, ept_1g, ept_invept_single;
 	bool vpid, invvpid_single, invvpid_address;
 	bool unrestricted_guest;
+	bool tpr_shadow;
+	u32 apic;			/* secondary controls for local APICs */
 	bool ins_outs_info;		/* exits of INS and OUTS say what they are */
 	u64 cr0_must, cr0_may, cr4_must, cr4_may;	/* bits that VMX operation fixes */
 	u64 host_xcr0;			/* 0 without XSAVE */
@@ -81,6 +83,9 @@ struct vmx_vcpu {
 	u32 entry_controls;
 	u64 host_cr3, host_cr4, host_rsp;
 	u64 eptp;
+	void *apic_page;		/* NULL: the CPU does nothing of a local APIC */
+	u64 eoi_exits[4];
+	u32 tpr_threshold;
 	bool on_ept;			/* else on tables of ours in the place of the guest's */
 
 	/* segments: valid with their bit of seg_avail */
@@ -144,10 +149,18 @@ static inline void invvpid(unsigned long type, u16 vpid, gva_t gva)
 int vmx_msr_init(void);
 void vmx_msr_exit(void);
 extern unsigned long *vmx_msr_bitmap;	/* one page, the same for every vCPU */
+#define VMX_MSR_READ		0x000	/* byte offsets: MSRs 0 .. 1fff, then c0000000 .. c0001fff */
+#define VMX_MSR_WRITE		0x800
+void vmx_pass_through(unsigned long *bitmap, u32 index, unsigned int direction);
 void vmx_load_user_msrs(struct vmx_vcpu *vmx);	/* preemption off */
 void vmx_user_msrs_changed(struct vmx_vcpu *vmx);	/* any */
 void vmx_note_user_msrs(void);			/* VMX goes on here; interrupts off */
 void vmx_drop_user_msrs(void);			/* this CPU's, back to the host's; interrupts off */
+
+/* ---- apic.c ---------------------------------------------------------------------------------- */
+
+int vmx_apic_init(void);
+void vmx_apic_exit(void);
 
 /* ---- pml.c ----------------------------------------------------------------------------------- */
 

@@ -230,3 +230,18 @@ void pic_setup(struct vm *vm)
 		for (i = 0; i < 4; i++)
 			outb(vm, (chip ? 0xa0 : 0x20) + !!i, words[chip][i]);
 }
+
+/* ---- the CPU does nothing of a local APIC by itself -------------------------------------------- */
+
+unsigned int hw_apic_features(void)
+{
+	return 0;
+}
+
+void hw_apic_changed(struct vcpu *vcpu, void *page, bool x2apic)
+{
+}
+
+void hw_apic_sync(struct vcpu *vcpu, int irr, int isr, const u64 eoi_exits[4])
+{
+}

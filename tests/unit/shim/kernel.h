@@ -44,6 +44,7 @@ typedef unsigned int gfp_t;
 #define NSEC_PER_SEC	1000000000L
 #define USEC_PER_SEC	1000000L
 
+#define BITS_PER_LONG	64
 #define BIT(n)		(1UL << (n))
 #define BIT_ULL(n)	(1ULL << (n))
 #define GENMASK(h, l)	((~0UL << (l)) & (~0UL >> (63 - (h))))
