@@ -230,6 +230,14 @@ static u32 leaf_may(const struct mmu_page *page, unsigned int i)
 	return guest & PTE_D ? may : may & ~CAN_WRITE;
 }
 
+/* D is never set there. */
+static bool in_readonly_slot(struct vm *vm, const struct mmu_page *page)
+{
+	const struct memslot *slot = gfn_to_slot(vm, page->gfn);
+
+	return !page->role.direct && slot && !slot_writable(slot);
+}
+
 static void audit_rights(struct vm *vm, struct mmu_page *page, unsigned int i)
 {
 	u32 may = leaf_may(page, i);
@@ -242,7 +250,7 @@ static void audit_rights(struct vm *vm, struct mmu_page *page, unsigned int i)
 	broken(entry & PTE_W && !(entry & SPTE_HOST_W), "writable, but not for the host: %#llx",
 	       entry);
 	/* with WP = 0 the supervisor writes what is read-only, and user mode doesn't get at it */
-	broken(entry & PTE_W && !(may & CAN_WRITE) &&
+	broken(entry & PTE_W && !(may & CAN_WRITE) && !in_readonly_slot(vm, page) &&
 	       (page->role.wp || (entry & PTE_U && !page->role.direct)),
 	       "what is read-only or clean is writable: %#llx, level %d, guest's entry %#llx",
 	       entry, page->role.level, page->guest ? page->guest[i] : 0);

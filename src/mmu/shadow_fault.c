@@ -418,7 +418,9 @@ static bool choose_rights(struct vcpu *vcpu, struct shadow_fault *sf)
 				may &= ~CAN_EXEC;
 		}
 	}
-	if (!write && !(gw->entry[gw->level] & PTE_D))
+	/* by the fault of a write D gets set, but for a table in a read-only slot */
+	if (!write && !(gw->entry[gw->level] & PTE_D) &&
+	    slot_writable(vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gw->entry_gpa[gw->level]))))
 		may &= ~CAN_WRITE;
 	sf->may = may;
 	return true;

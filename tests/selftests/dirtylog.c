@@ -750,5 +750,6 @@ TEST(many_pages_at_once)
 	if (!uses_pml(v->vm))
 		return;
 	CHECK_EQ(faults, 0);
-	CHECK_EQ(stat_of(v->fd, "exit_pml_full"), 2 * (1300 / 512));
+	/* fewer than 2 * (1300 / 512) if a timer's exit has emptied it in between */
+	CHECK(stat_of(v->fd, "exit_pml_full") > 0 && stat_of(v->fd, "exit_pml_full") <= 4);
 }

@@ -163,6 +163,108 @@ TEST(vms_of_each_mmu)
 	check_fill(v[1], 2);
 }
 
+/* ---- paging tricks --------------------------------------------------------------------------- */
+
+#define ENTRY_4K	(PAGE_TABLES + 6 * PAGE)	/* of a table of level 1 for WINDOW */
+#define WINDOW		0x40000000ul
+#define FAULTED		0xfa17fa17fa17fa17ul
+#define NOT_THERE	0x123456789abcdeful
+#define OURS		0x6f7572206f776e21ul
+
+/* Makes the entry at RDI RBX and reads by it, at RSI; what it gets is in RAX. */
+GUEST64(look_through,
+	1: mov %rbx, (%rdi);
+	invlpg (%rsi);
+	mov (%rsi), %rax;
+	hlt;
+	jmp 1b)
+GUEST64(look_faulted, mov $FAULTED, %rax; hlt)
+
+/* What the guest reads where an entry maps gpa, by a page of that level. */
+static u64 look(struct vcpu *v, int level, u64 gpa)
+{
+	struct minivmm_regs r = get_regs(v);
+	u64 page = level == 1 ? PAGE : level == 2 ? 2 * MiB : GiB;
+	u64 *pd = (u64 *)(v->vm->mem + PAGE_TABLES + 3 * PAGE);
+
+	pd[0] = level == 1 ? ENTRY_4K | 7 : pd[0];
+	r.rip = CODE;
+	r.rsp = STACK_TOP;
+	r.rdi = level == 1 ? ENTRY_4K : PAGE_TABLES + (level == 2 ? 3 * PAGE : PAGE + 8);
+	r.rsi = WINDOW + (gpa & (page - 1));
+	r.rbx = (gpa & ~(page - 1)) | (level > 1 ? 0x87 : 7);
+	set_regs(v, &r);
+	CHECK_OK(vcpu_run(v));
+	if (v->run->exit_reason == MINIVMM_EXIT_MMIO) {
+		u64 answer = NOT_THERE;
+
+		CHECK_EQ(v->run->mmio.phys_addr, gpa);
+		CHECK(!v->run->mmio.is_write);
+		memcpy(v->run->mmio.data, &answer, 8);
+		CHECK_OK(vcpu_run(v));
+	}
+	CHECK_EXIT(v, MINIVMM_EXIT_HLT);
+	return get_regs(v).rax;
+}
+
+/*
+ * By each bit of an entry's address, and all of them from it on: nothing but its own memory, at the
+ * addresses of its slot, is ever read. What isn't there exits, or faults for a reserved bit.
+ */
+TEST(addresses_that_are_not_its_own)
+{
+	struct vcpu *v = BOOT(LONG64, look_through);
+	u64 got, *own = (u64 *)(v->vm->mem + DATA);
+
+	LOAD(v->vm, CODE + 0x800, look_faulted);
+	vm_set_gate(v->vm, 14, CODE + 0x800);
+	for (u64 i = 0; i < 512; i++)
+		own[i] = OURS;
+	for (int level = 1; level <= (has_cpuid(0x80000001, 'd', 26) ? 3 : 2); level++) {
+		CHECK_EQ(look(v, level, DATA), OURS);
+		for (int bit = 21; bit < 52; bit++) {
+			u64 one = 1ull << bit, above = ((1ull << 52) - 1) & ~(one - 1);
+
+			context("level %d, bit %d", level, bit);
+			for (int i = 0; i < 2; i++) {
+				got = look(v, level, (i ? above : one) | DATA);
+				if (got != NOT_THERE && got != FAULTED)
+					FAIL("it read %#llx", (long long)got);
+			}
+			/* its own is there yet, and whole */
+			CHECK_EQ(look(v, level, DATA), OURS);
+		}
+		/* right behind its last page, and the host's kernel and its own process */
+		CHECK_EQ(look(v, level, MEM_SIZE), NOT_THERE);
+		CHECK_EQ(look(v, level, 0x1000000), NOT_THERE);
+		CHECK_EQ(look(v, level, (u64)own & 0xffffff000), NOT_THERE);
+	}
+}
+
+/* A page of 2M is the guest's only as far as its slot goes. */
+TEST(large_pages_end_with_the_slot)
+{
+	const u64 base = 0x8000000;
+	u8 *mem = huge_memory(2 * MiB);
+
+	for (u64 at = 0; at < 2 * MiB; at += 8)
+		*(u64 *)(mem + at) = OURS + at;
+	for (int i = 0; i < 4; i++) {
+		/* the first half alone, or all but the first and the last page */
+		u64 first = i & 1 ? PAGE : 0, end = i & 1 ? 2 * MiB - PAGE : MiB;
+		struct vcpu *v = BOOT(LONG64, look_through);
+		int level = i / 2 + 1;
+
+		add_slot(v->vm, 1, 0, base + first, end - first, mem + first);
+		CHECK_EQ(look(v, level, base + first), OURS + first);
+		CHECK_EQ(look(v, level, base + end - 8), OURS + end - 8);
+		CHECK_EQ(look(v, level, base + end), NOT_THERE);
+		CHECK_EQ(look(v, level, base - 8), NOT_THERE);
+		if (first)
+			CHECK_EQ(look(v, level, base + first - 8), NOT_THERE);
+	}
+}
+
 /* ---- registers ------------------------------------------------------------------------------- */
 
 /*

@@ -372,6 +372,214 @@ TEST(slot_in_use_is_deleted)
 	CHECK_EQ(v->run->mmio.len, 8);
 }
 
+/*
+ * Deleted, made anew, and moved away and back under two vCPUs: what is read is what was written
+ * last, an older value of the same page, or nothing while the slot isn't there.
+ */
+TEST(slot_comes_and_goes_under_two_vcpus)
+{
+	const u64 size = 64 * PAGE;
+	int flags = HAMMER_MAY_EXIT | HAMMER_MAY_LOSE | HAMMER_MAY_LAG;
+	struct vm *vm = vm_with_memory(MEM_SIZE);
+	u8 *hva = host_memory(size);
+	struct hammer *h[2];
+
+	add_slot(vm, 1, 0, SLOT, size, hva);
+	for (int i = 0; i < 2; i++)
+		h[i] = hammer_start(vm, i, SLOT, 64, flags);
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 2; i++)
+			hammer_wait(h[i], 1);
+		if (round & 1)
+			add_slot(vm, 1, 0, SLOT, 0, hva);
+		else
+			add_slot(vm, 1, 0, SLOT + 16 * MiB, size, hva);
+		for (int i = 0; i < 2; i++)
+			hammer_wait(h[i], 1);
+		add_slot(vm, 1, 0, SLOT, size, hva);
+	}
+	for (int i = 0; i < 2; i++) {
+		hammer_wait(h[i], 2);
+		hammer_stop(h[i]);
+		CHECK(h[i]->exits > 0);
+	}
+}
+
+/* ---- where the guest's tables are ------------------------------------------------------------ */
+
+#define TABLES	0x8000000ul	/* copies of those at PAGE_TABLES */
+#define A_AND_D	0x60u
+
+/* In host memory, as the guest sees them at gpa: the first 4 GiB, mapped to itself. */
+static u64 *copy_tables(struct vm *vm, u64 gpa, u64 bits)
+{
+	u64 *tables = host_memory(6 * PAGE);
+
+	memcpy(tables, vm->mem + PAGE_TABLES, 6 * PAGE);
+	for (int i = 0; i < 6 * 512; i++) {
+		if (i < 1024 && tables[i])	/* they lead to each other */
+			tables[i] += gpa - PAGE_TABLES;
+		if (tables[i])
+			tables[i] |= bits;
+	}
+	return tables;
+}
+
+static void load_cr3(struct vcpu *v, u64 cr3)
+{
+	struct minivmm_sregs s = get_sregs(v);
+
+	s.cr3 = cr3;
+	set_sregs(v, &s);
+}
+
+/*
+ * They can be walked, and never written: A and D stay as they are. With EPT, KVM makes an exit of
+ * the walk, which counts as a write; with its shadow MMU a guest gets no further where A and D are
+ * clear.
+ */
+TEST(tables_in_a_readonly_slot)
+{
+	if (opt.oracle && kvm_has("ept"))
+		skip("KVM can't");
+	for (int i = opt.oracle ? 1 : 0; i < 2; i++) {
+		struct vcpu *v = boot_accessor();
+		u64 *tables = copy_tables(v->vm, TABLES, i ? A_AND_D : 0);
+		u64 before[6 * 512];
+
+		memcpy(before, tables, sizeof(before));
+		add_slot(v->vm, 1, MINIVMM_MEM_READONLY, TABLES, 6 * PAGE, tables);
+		load_cr3(v, TABLES);
+		for (u64 n = 0; n < 3; n++) {
+			guest_writes(v, DATA + n * PAGE, 0x1234 + n);
+			CHECK_EQ(guest_reads(v, DATA + n * PAGE), 0x1234 + n);
+		}
+		/* the guest's own write to one of them is an exit like any other's */
+		aim_write(v, TABLES + 8, 5);
+		RUN_TO_WRITE(v, TABLES + 8, 5, 8);
+		RUN_TO(v, MINIVMM_EXIT_HLT);
+		CHECK_EQ(guest_reads(v, DATA), 0x1234);
+		CHECK_MEM(tables, before, sizeof(before));
+	}
+}
+
+/* What such a guest does isn't defined: it ends, and is well again with its own tables. */
+static void check_ends(struct vcpu *v)
+{
+	struct minivmm_vcpu_events events = {};
+	struct minivmm_sregs s = get_sregs(v);
+
+	aim_read(v, DATA);
+	CHECK_OK(vcpu_run(v));
+	if (v->run->exit_reason != MINIVMM_EXIT_SHUTDOWN &&
+	    v->run->exit_reason != MINIVMM_EXIT_INTERNAL_ERROR)
+		FAIL("%s", exit_name(v->run->exit_reason));
+	CHECK_OK(ioctl(v->fd, MINIVMM_SET_VCPU_EVENTS, &events));
+	s.cr3 = PAGE_TABLES;
+	set_sregs(v, &s);
+	CHECK_EQ(guest_reads(v, DATA), 0x77);
+}
+
+TEST(tables_where_no_memory_is)
+{
+	struct vcpu *v = boot_accessor();
+	u64 *table = (u64 *)(v->vm->mem + PAGE_TABLES), old;
+	struct minivmm_vcpu_events events = {};
+
+	guest_writes(v, DATA, 0x77);
+	load_cr3(v, MMIO);
+	check_ends(v);
+	/* entries of the levels 4 and 3 that lead there */
+	for (int i = 0; i < 2; i++) {
+		old = table[512 * i];
+		table[512 * i] = MMIO | (old & 0xfff);
+		load_cr3(v, MMIO);		/* and back: it is another then */
+		load_cr3(v, PAGE_TABLES);
+		aim_read(v, DATA);
+		CHECK_OK(vcpu_run(v));
+		table[512 * i] = old;
+		CHECK_OK(ioctl(v->fd, MINIVMM_SET_VCPU_EVENTS, &events));
+		load_cr3(v, MMIO);
+		load_cr3(v, PAGE_TABLES);
+		CHECK_EQ(guest_reads(v, DATA), 0x77);
+	}
+}
+
+/* The slot that the tables in use are in goes away, and comes back. */
+TEST(slot_of_the_tables_is_deleted)
+{
+	struct vcpu *v = boot_accessor();
+	u64 *tables = copy_tables(v->vm, TABLES, 0);
+
+	add_slot(v->vm, 1, 0, TABLES, 6 * PAGE, tables);
+	load_cr3(v, TABLES);
+	guest_writes(v, DATA, 0x77);
+	add_slot(v->vm, 1, 0, TABLES, 0, tables);
+	check_ends(v);
+	add_slot(v->vm, 1, 0, TABLES, 6 * PAGE, tables);
+	load_cr3(v, TABLES);
+	CHECK_EQ(guest_reads(v, DATA), 0x77);
+	/* it moves, and other tables are where it was */
+	add_slot(v->vm, 1, 0, TABLES + MiB, 6 * PAGE, tables);
+	tables = copy_tables(v->vm, TABLES, 0);
+	tables[2 * 512 + 1] = tables[2 * 512];	/* the second 2M are the first again */
+	add_slot(v->vm, 2, 0, TABLES, 6 * PAGE, tables);
+	load_cr3(v, TABLES);
+	CHECK_EQ(guest_reads(v, 2 * MiB + DATA), 0x77);
+}
+
+/* ---- PSE-36 ---------------------------------------------------------------------------------- */
+
+#define HIGH	0x123400000ul	/* its bits from 32 on are in the entry's from 13 on */
+
+GUEST32(peek_and_poke32, mov (%esi), %eax; mov %ebx, 4(%esi); hlt)
+
+static u32 peek_and_poke(struct vcpu *v, u32 gva, u32 value)
+{
+	struct minivmm_regs r = get_regs(v);
+
+	r.rip = CODE;
+	r.rsi = gva;
+	r.rbx = value;
+	set_regs(v, &r);
+	RUN_TO(v, MINIVMM_EXIT_HLT);
+	return get_regs(v).rax;
+}
+
+TEST(pages_of_4m_above_4g)
+{
+	struct vcpu *v = BOOT(PROT32, peek_and_poke32);
+	u32 *directory = (u32 *)(v->vm->mem + PAGE_TABLES);
+	u8 *mem = host_memory(4 * MiB);
+	struct minivmm_regs r;
+	struct minivmm_sregs s;
+
+	add_slot(v->vm, 1, 0, HIGH, 4 * MiB, mem);
+	memset(directory, 0, PAGE);
+	directory[0] = 0x83;
+	directory[1] = (u32)HIGH | (u32)(HIGH >> 32) << 13 | 0x83;
+	s = get_sregs(v);
+	s.cr3 = PAGE_TABLES;
+	s.cr4 |= 0x10;			/* PSE */
+	s.cr0 |= 0x80010000;		/* PG, WP */
+	set_sregs(v, &s);
+	for (u64 at = 0; at < 4 * MiB; at += MiB - 2 * PAGE) {
+		*word(mem, at) = 0x1000 + at;
+		CHECK_EQ(peek_and_poke(v, 4 * MiB + at, at + 1), 0x1000 + at);
+		CHECK_EQ(*word(mem, at), (at + 1) << 32 | (0x1000 + at));
+	}
+	CHECK(directory[1] & 0x40);
+	/* the same gfn's lower bits, below 4G: nothing is there */
+	memcpy(directory + 1024, directory, PAGE);
+	directory[1024 + 1] = (u32)HIGH | 0x83;
+	load_cr3(v, PAGE_TABLES + PAGE);
+	r = get_regs(v);
+	r.rip = CODE;
+	r.rsi = 4 * MiB + 8;
+	set_regs(v, &r);
+	RUN_TO_READ(v, (u32)HIGH + 8, 4, 5);
+}
+
 /* ---- how many tables ------------------------------------------------------------------------- */
 
 #define REGIONS	200		/* of 2M: shadow tables of 4K entries, one for each */
@@ -414,7 +622,8 @@ static void check_regions(struct vcpu *v, u8 *mem)
 
 static bool has_shadow_tables(struct vm *vm)
 {
-	return opt.oracle ? !kvm_has("ept") : vm_extension(vm, MINIVMM_CAP_MMU) == MINIVMM_VM_MMU_SHADOW;
+	return opt.oracle ? !kvm_has("ept") :
+			    vm_extension(vm, MINIVMM_CAP_MMU) == MINIVMM_VM_MMU_SHADOW;
 }
 
 static void check_tables(struct vm *vm, u64 limit)
