@@ -579,20 +579,6 @@ TEST(huge_pages_are_collapsed_under_the_guest)
 	hammer_check(h, hva);
 }
 
-static long huge_kilobytes(void)
-{
-	FILE *f = fopen("/proc/self/smaps_rollup", "r");
-	long kb = -1;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "AnonHugePages: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
-}
-
 /* The same by khugepaged, of memory that was touched before it might be huge. */
 TEST(khugepaged_collapses_under_the_guest)
 {

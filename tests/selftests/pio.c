@@ -163,43 +163,31 @@ TEST(rip_set_during_out_stays)
 
 /* ---- string accesses ------------------------------------------------------------------------- */
 
-/* Takes all that the guest writes until it halts; the exits may carry any number of items. */
-static size_t drain(struct vcpu *v, u8 size, u8 *to, size_t room)
+/*
+ * What the guest writes, or reads, by port until it halts, from data on; the exits may carry any
+ * number of items. Returns how many bytes.
+ */
+static size_t transfer(struct vcpu *v, u8 direction, u8 size, u8 *data, size_t room)
 {
 	size_t n = 0;
 
 	for (;;) {
+		u32 bytes;
+
 		CHECK_OK(vcpu_run(v));
 		if (v->run->exit_reason == MINIVMM_EXIT_HLT)
 			return n;
 		CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_IO);
-		CHECK_EQ(v->run->io.direction, MINIVMM_EXIT_IO_OUT);
+		CHECK_EQ(v->run->io.direction, direction);
 		CHECK_EQ(v->run->io.port, PORT);
 		CHECK_EQ(v->run->io.size, size);
-		CHECK(v->run->io.count >= 1 && v->run->io.count * size <= PAGE);
-		CHECK(n + v->run->io.count * size <= room);
-		memcpy(to + n, pio_data(v), v->run->io.count * size);
-		n += v->run->io.count * size;
-	}
-}
-
-/* Gives the guest the bytes of a pattern until it halts. */
-static size_t feed(struct vcpu *v, u8 size, const u8 *from, size_t have)
-{
-	size_t n = 0;
-
-	for (;;) {
-		CHECK_OK(vcpu_run(v));
-		if (v->run->exit_reason == MINIVMM_EXIT_HLT)
-			return n;
-		CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_IO);
-		CHECK_EQ(v->run->io.direction, MINIVMM_EXIT_IO_IN);
-		CHECK_EQ(v->run->io.port, PORT);
-		CHECK_EQ(v->run->io.size, size);
-		CHECK(v->run->io.count >= 1 && v->run->io.count * size <= PAGE);
-		CHECK(n + v->run->io.count * size <= have);
-		memcpy(pio_data(v), from + n, v->run->io.count * size);
-		n += v->run->io.count * size;
+		bytes = v->run->io.count * size;
+		CHECK(v->run->io.count >= 1 && bytes <= PAGE && n + bytes <= room);
+		if (direction == MINIVMM_EXIT_IO_OUT)
+			memcpy(data + n, pio_data(v), bytes);
+		else
+			memcpy(pio_data(v), data + n, bytes);
+		n += bytes;
 	}
 }
 
@@ -238,7 +226,7 @@ static void check_rep_outs(struct vcpu *v, u8 size)
 
 	set_string(v, BUFFER, COUNT);
 	fill(v->vm->mem + BUFFER, COUNT * size);
-	CHECK_EQ(drain(v, size, got, sizeof(got)), COUNT * size);
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_OUT, size, got, sizeof(got)), COUNT * size);
 	CHECK_MEM(got, v->vm->mem + BUFFER, COUNT * size);
 	CHECK_EQ(get_regs(v).rsi, BUFFER + COUNT * size);
 	CHECK_EQ(get_regs(v).rcx, 0);
@@ -254,7 +242,7 @@ static void check_rep_ins(struct vcpu *v, u8 size)
 
 	set_string(v, BUFFER, COUNT);
 	fill(data, COUNT * size);
-	CHECK_EQ(feed(v, size, data, sizeof(data)), COUNT * size);
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_IN, size, data, sizeof(data)), COUNT * size);
 	CHECK_MEM(v->vm->mem + BUFFER, data, COUNT * size);
 	CHECK_EQ(v->vm->mem[BUFFER - 1], 0);
 	CHECK_EQ(v->vm->mem[BUFFER + COUNT * size], 0);
@@ -307,7 +295,7 @@ TEST(rep_outs_backward)
 
 	set_string(v, last, COUNT);
 	fill(mem + BUFFER, COUNT);
-	CHECK_EQ(drain(v, 1, got, sizeof(got)), COUNT);
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_OUT, 1, got, sizeof(got)), COUNT);
 	for (int i = 0; i < COUNT; i++)
 		CHECK_EQ(got[i], mem[last - i]);
 	CHECK_EQ(get_regs(v).rsi, BUFFER - 1);
@@ -320,7 +308,7 @@ TEST(rep_ins_backward)
 
 	fill((u8 *)data, sizeof(data));
 	set_string(v, BUFFER + 2 * (COUNT - 1), COUNT);
-	CHECK_EQ(feed(v, 2, (u8 *)data, sizeof(data)), sizeof(data));
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_IN, 2, (u8 *)data, sizeof(data)), sizeof(data));
 	for (int i = 0; i < COUNT; i++)
 		CHECK_EQ(got[COUNT - 1 - i], data[i]);
 	CHECK_EQ(get_regs(v).rdi, BUFFER - 2);
@@ -336,7 +324,7 @@ TEST(rep_outs_with_32_bit_addresses)
 
 	set_string(v, 0x700000000 + DATA, 0x300000004);
 	fill(v->vm->mem + DATA, sizeof(got));
-	CHECK_EQ(drain(v, 1, got, sizeof(got)), 4);
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_OUT, 1, got, sizeof(got)), 4);
 	CHECK_MEM(got, v->vm->mem + DATA, 4);
 	CHECK_EQ(get_regs(v).rsi, DATA + 4);
 	CHECK_EQ(get_regs(v).rcx, 0);
@@ -358,7 +346,7 @@ TEST(rep_ins_wraps_in_real_mode)
 	u8 *mem = v->vm->mem, data[32];
 
 	fill(data, sizeof(data));
-	CHECK_EQ(feed(v, 1, data, sizeof(data)), sizeof(data));
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_IN, 1, data, sizeof(data)), sizeof(data));
 	CHECK_MEM(mem + 0x2fff0, data, 16);
 	CHECK_MEM(mem + 0x20000, data + 16, 16);
 	CHECK_EQ(mem[0x30000], 0);
@@ -380,7 +368,7 @@ TEST(rep_outs_with_segment_override)
 	u8 got[8];
 
 	fill(v->vm->mem + 0x20010, 8);
-	CHECK_EQ(drain(v, 2, got, sizeof(got)), 6);
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_OUT, 2, got, sizeof(got)), 6);
 	CHECK_MEM(got, v->vm->mem + 0x20010, 6);
 }
 
@@ -393,7 +381,7 @@ TEST(rep_ins_across_slots)
 	add_slot(v->vm, 1, 0, MEM_SIZE, PAGE, high);
 	fill(data, sizeof(data));
 	set_string(v, MEM_SIZE - 32, sizeof(data) / 4);
-	CHECK_EQ(feed(v, 4, data, sizeof(data)), sizeof(data));
+	CHECK_EQ(transfer(v, MINIVMM_EXIT_IO_IN, 4, data, sizeof(data)), sizeof(data));
 	CHECK_MEM(v->vm->mem + MEM_SIZE - 32, data, 32);
 	CHECK_MEM(high, data + 32, 32);
 }

@@ -78,7 +78,7 @@ static void allow_huge_pages(void)
 		skip("transparent huge pages are off");
 }
 
-static long huge_kilobytes(void)
+long huge_kilobytes(void)
 {
 	FILE *f = fopen("/proc/self/smaps_rollup", "r");
 	long kb = 0;

@@ -40,6 +40,7 @@ int vm_extension(struct vm *vm, long cap);
 void *host_memory(size_t size);		/* zeroes, aligned to 2M */
 /* Zeroes in transparent huge pages; skips the test where there are none. */
 void *huge_memory(size_t size);
+long huge_kilobytes(void);		/* of this process: how much is in such pages */
 int set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, const void *hva);
 void add_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, const void *hva);
 void vm_load(struct vm *vm, u64 gpa, const void *code, size_t size);
