@@ -250,7 +250,7 @@ static const struct form {
 	{ 0, 0x6d }, { 0, 0x6f }, { 0, 0xd7 },
 };
 
-static u32 make_instruction(void)
+static void make_instruction(void)
 {
 	const struct form *f;
 	bool opsize = one_in(4), wide = mode == L64 && one_in(3);
@@ -265,7 +265,8 @@ static u32 make_instruction(void)
 		put(at++, 0x66, 1);
 	if (mode == P16 || mode == VM86)
 		put(at++, 0x67, 1);
-	if (wide)
+	/* by an IRET of less Bochs doesn't pop SS and RSP to the same level */
+	if (wide || (mode == L64 && f->opcode == 0xcf))
 		put(at++, 0x48, 1);
 	if (f->escape)
 		put(at++, f->escape, 1);
@@ -295,9 +296,16 @@ static u32 make_instruction(void)
 		break;
 	case IZ:
 		put(at, rnd() % 0x2000, z);
-		at += z;
 	}
-	return at - AT;
+}
+
+/* Bochs doesn't look at the upper half of an EIP that IRET takes to virtual-8086 mode. */
+static void mend_return_to_vm86(void)
+{
+	u8 *frame = start.mem + STACKS + 0x800;
+
+	if (frame[10] & FL_VM >> 16)
+		memset(frame + 2, 0, 2);
 }
 
 /* ---- the vCPU's state ------------------------------------------------------------------------- */
@@ -384,7 +392,8 @@ static void make_case(const struct minivmm_sregs *reset)
 		start.sregs.cr4 |= 0x20;
 		start.sregs.efer = 0x500 | one_in(2);
 	}
-	i = make_instruction();
+	make_instruction();
+	mend_return_to_vm86();
 	context("mode %u, CPL %u, %02x %02x %02x %02x %02x %02x %02x %02x", mode, cpl, start.mem[AT],
 		start.mem[AT + 1], start.mem[AT + 2], start.mem[AT + 3], start.mem[AT + 4],
 		start.mem[AT + 5], start.mem[AT + 6], start.mem[AT + 7]);
