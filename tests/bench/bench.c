@@ -125,6 +125,7 @@ int main(int argc, char **argv)
 	}
 	run_guest_benches();
 	run_benches(exit_benches);
+	run_benches(interrupt_benches);
 	run_benches(memory_benches);
 	run_benches(life_benches);
 	return 0;

@@ -42,7 +42,7 @@ struct bench {
 	void (*run)(void);
 };
 
-extern const struct bench exit_benches[], memory_benches[], life_benches[], unload_bench[];
+extern const struct bench exit_benches[], interrupt_benches[], memory_benches[], life_benches[], unload_bench[];
 void run_benches(const struct bench *b);
 void run_guest_benches(void);
 extern unsigned int lives;			/* how many VMs, one after the other */

@@ -52,7 +52,7 @@ static u32 run_row(struct vcpu *v, u64 *ticks)
 			return *(u32 *)pio_data(v);
 		if (v->run->io.port == PORT_TICKS)
 			*ticks |= (u64)*(u32 *)pio_data(v) << 32 * parts++;
-		else
+		else if (v->run->io.port == PORT_CONSOLE)
 			fputc(*(char *)pio_data(v), stderr);
 	}
 }

@@ -47,6 +47,11 @@ def debian_boot(mmu):
     return Command(["tests/lab/demo/run"], expect="42", environment={"MMU": mmu})
 
 
+def debian_smp(mmu, cpus, end):
+    environment = {"MMU": mmu, "GUEST_CPUS": str(cpus), "END": end}
+    return Command(["tests/lab/smp/run"], expect="smp: passed", environment=environment)
+
+
 def reboot(way):
     return Command(["tests/lab/reboot/run", way], expect="arrived")
 
@@ -79,9 +84,19 @@ CELLS = [
         "haswell-ept-2cpus",
         "corei7_haswell_4770",
         cpus=2,
-        commands={"kexec": reboot("kexec"), "panic": reboot("panic")},
+        commands={
+            "kexec": reboot("kexec"),
+            "panic": reboot("panic"),
+            "boot_debian_smp": debian_smp("ept", 2, "poweroff"),
+        },
     ),
-    Cell("haswell-shadow-2cpus", "corei7_haswell_4770", mmu="shadow", cpus=2),
+    Cell(
+        "haswell-shadow-2cpus",
+        "corei7_haswell_4770",
+        mmu="shadow",
+        cpus=2,
+        commands={"boot_debian_smp": debian_smp("shadow", 4, "reboot")},
+    ),
     Cell(
         "skylake-beside-kvm",
         "corei7_skylake_x",
@@ -112,11 +127,24 @@ MORE_CELLS = [
 # Each optional feature of the CPU off, alone. Those that change how guest memory is mapped or its
 # translations are tagged matter to both MMUs.
 OPTIONAL = ("ept_ad", "large_pages", "vpid", "unrestricted_guest", "vnmi", "ple", "efer_controls")
-OPTIONAL += ("pml",)
+OPTIONAL += ("pml", "tpr_shadow", "apic_registers")
 MORE_CELLS += [
     Cell(f"skylake-{mmu}-without-{name}", "corei7_skylake_x", mmu, modules=[f"minivmm.ko,{name}=0"])
     for name in OPTIONAL
     for mmu in (("ept", "shadow") if name in ("large_pages", "vpid") else ("ept",))
+]
+# Off by default. Bochs's exits don't tell of a delivery by the CPU that didn't finish, which these
+# guests have none of.
+INTERRUPT_GUESTS = {"guests": ["apic.*", "pic.*", "smp.*"]}
+MORE_CELLS += [
+    Cell(
+        f"skylake-{mmu}-virtual-interrupts",
+        "corei7_skylake_x",
+        mmu,
+        modules=["minivmm.ko,virtual_interrupts=1"],
+        selftests=INTERRUPT_GUESTS,
+    )
+    for mmu in ("ept", "shadow")
 ]
 MORE_CELLS += [
     Cell("skylake-shadow-without-ept", "corei7_skylake_x", "shadow", modules=["minivmm.ko,ept=0"])

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* IRQFD, IOEVENTFD, and REGISTER_COALESCED_MMIO, which spares exits in another way. */
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "chips.h"
@@ -288,6 +290,51 @@ TEST(irqfd_closed_while_signalled)
 	pthread_join(thread, NULL);
 	end_counter(vm, r, 0x50);
 	CHECK(count_of(vm, 0x41) > 0);
+}
+
+static void *signal_two(void *arg)
+{
+	int *fds = arg;
+
+	while (!stop) {
+		eventfd_write(fds[0], 1);
+		eventfd_write(fds[1], 1);
+	}
+	return NULL;
+}
+
+/* A client that dies with a vCPU that runs, or sleeps, while others kick it by its eventfds. */
+static void die_while_kicked(int fds[2], bool spin)
+{
+	struct minivmm_irq_routing_entry route = to_msi(30, MSI_ADDRESS, 0x41);
+	struct vm *vm = vm_with_chips();
+
+	CHECK_OK(set_routing(vm, &route, 1));
+	CHECK_OK(irqfd(vm, fds[0], 30, 0, 0));
+	CHECK_OK(irqfd(vm, fds[1], 4, MINIVMM_IRQFD_FLAG_RESAMPLE, new_eventfd()));
+	start_run(boot_counter(vm, spin));
+	while (count_of(vm, 0x41) < 3)
+		sleep_ms(1);
+	kill(getpid(), SIGKILL);
+}
+
+TEST(vcpu_destroyed_while_kicked)
+{
+	int fds[2] = { new_eventfd(), new_eventfd() }, status;
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, signal_two, fds));
+	for (int i = 0; i < 20; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			die_while_kicked(fds, i & 1);
+		CHECK_EQ(CHECK_OK(waitpid(child, &status, 0)), child);
+		CHECK(WIFSIGNALED(status));
+		CHECK_EQ(WTERMSIG(status), SIGKILL);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
 }
 
 /* ---- ioeventfd ------------------------------------------------------------------------------- */

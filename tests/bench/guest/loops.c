@@ -156,6 +156,50 @@ GUEST_IRQ_TEST(x2apic_self_ipi)
 	MEASURE(20, wrmsr(0x83f, 0x40));
 }
 
+static void on_x2apic_irq(struct frame *f)
+{
+	(void)f;
+	wrmsr(0x80b, 0);
+}
+
+static void x2apic_on(void)
+{
+	if (!has_x2apic())
+		skip("no x2APIC in this CPU");
+	wrmsr(MSR_APICBASE, rdmsr(MSR_APICBASE) | 0x400);
+	wrmsr(0x80f, 0x1ff);
+	handle(0x40, on_x2apic_irq);
+}
+
+GUEST_IRQ_TEST(x2apic_eoi)
+{
+	x2apic_on();
+	MEASURE(50, wrmsr(0x80b, 0));
+}
+
+GUEST_IRQ_TEST(x2apic_read)
+{
+	x2apic_on();
+	MEASURE(50, rdmsr(0x802));
+}
+
+/* From the write of the least count to the end of its interrupt. */
+GUEST_IRQ_TEST(x2apic_timer_interrupt)
+{
+	x2apic_on();
+	wrmsr(0x83e, 0xb);
+	wrmsr(0x832, 0x40);
+	sti();
+	MEASURE(20, {
+		u32 count = vector_count[0x40];
+
+		wrmsr(0x838, 1);
+		while (vector_count[0x40] == count)
+			;
+	});
+	cli();
+}
+
 GUEST_IRQ_TEST(pit_read)
 {
 	MEASURE(30, inb(0x40));
