@@ -3,7 +3,8 @@
  * talk SCRIPT PROGRAM [ARGUMENT]...: runs a program and talks with it as a person at its terminal
  * would. Lines of the script are
  *	await TEXT	the program prints it; how the cursor moves in between doesn't count
- *	type TEXT	key by key, as a BIOS has room for few; \e is Escape, \r Return
+ *	type TEXT	without waiting for anything; \e is Escape, \r Return
+ *	say TEXT	key by key, each when the one before has appeared: a BIOS has room for few
  *	end STATUS	the program ends with it
  *	kill STATUS	it is told to end, and does so with that status
  * Ends with 0 if all that was so. Waiting has no limit of its own: the lab's is in ticks.
@@ -16,8 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <x86intrin.h>
-
-#define KEY_DELAY_US	60000
 
 static struct {
 	pid_t pid;
@@ -82,32 +81,41 @@ static void await(const char *text)
 	char buf[4096], *end;
 	ssize_t n, i;
 
-	for (;;) {
-		end = memmem(p.said, p.len, text, strlen(text));
-		if (end)
-			break;
+	while (!(end = memmem(p.said, p.len, text, strlen(text)))) {
 		n = read(p.out, buf, sizeof(buf));
 		if (n <= 0)
 			fail("the program ended before it said", text);
 		for (i = 0; i < n; i++)
 			hear(buf[i]);
 	}
-	p.len -= end + strlen(text) - p.said;
-	memmove(p.said, end + strlen(text), p.len);
-	printf("talk: %6llu M ticks: %s\n", (__rdtsc() - p.started) / 1000000, text);
-	fflush(stdout);
+	end += strlen(text);
+	p.len -= end - p.said;
+	memmove(p.said, end, p.len);
+}
+
+static void press(char key)
+{
+	if (write(p.in, &key, 1) != 1)
+		fail("the program doesn't take", "a key");
 }
 
 static void type(const char *text)
 {
 	for (; *text; text++) {
-		char key = *text;
+		if (*text == '\\' && text[1])
+			press(*++text == 'e' ? '\033' : '\r');
+		else
+			press(*text);
+	}
+}
 
-		if (key == '\\' && text[1])
-			key = *++text == 'e' ? '\033' : '\r';
-		if (write(p.in, &key, 1) != 1)
-			fail("the program didn't take", text);
-		usleep(KEY_DELAY_US);
+static void say(const char *text)
+{
+	for (; *text; text++) {
+		char echo[] = { *text, 0 };
+
+		press(*text);
+		await(echo);
 	}
 }
 
@@ -131,8 +139,12 @@ static void carry_out(const char *verb, const char *rest)
 {
 	if (!strcmp(verb, "await")) {
 		await(rest);
+		printf("talk: %6llu M ticks: %s\n", (__rdtsc() - p.started) / 1000000, rest);
+		fflush(stdout);
 	} else if (!strcmp(verb, "type")) {
 		type(rest);
+	} else if (!strcmp(verb, "say")) {
+		say(rest);
 	} else if (!strcmp(verb, "end")) {
 		await_end(rest);
 	} else if (!strcmp(verb, "kill")) {
