@@ -40,7 +40,7 @@ class Command:
 
 def all_selftests():
     names = sorted(os.path.basename(path)[:-2] for path in glob.glob(f"{SELFTESTS}/*.c"))
-    return [name for name in names if name != "audit"]
+    return [name for name in names if name not in ("audit", "swap")]  # in cells of their own
 
 
 def debian_boot(mmu):
@@ -63,6 +63,18 @@ def firmware(*guests, **environment):
         )
         for guest in guests
     }
+
+
+def swap(mmu, device="/dev/minivmm", module="minivmm.ko"):
+    """Guest memory is swapped out, to a compressed one, and back."""
+    return Cell(
+        f"swap-{mmu}" + "-kvm" * (device == "/dev/kvm"),
+        "corei7_skylake_x",
+        mmu,
+        device=device,
+        modules=["zram", "brd", "ext4", "crc32c_generic", module],
+        selftests={"swap": []},
+    )
 
 
 CELLS = [
@@ -105,6 +117,8 @@ CELLS = [
     ),
     # The same tests on KVM: what fails here is a wrong test, or a bug of Bochs.
     Cell("skylake-kvm", "corei7_skylake_x", device="/dev/kvm", modules=["kvm_intel,pml=0"]),
+    swap("ept"),
+    swap("shadow"),
     # No EPT, VPID, nor unrestricted guest.
     Cell("penryn-shadow", "core2_penryn_t9600", mmu="shadow"),
 ]
@@ -122,6 +136,8 @@ MORE_CELLS = [
         "haswell-kvm-2cpus", "corei7_haswell_4770", cpus=2, device="/dev/kvm", modules=["kvm_intel"]
     ),
     Cell("skylake-shadow-kvm", "corei7_skylake_x", "shadow", 1, "/dev/kvm", ["kvm_intel,ept=0"]),
+    swap("ept", "/dev/kvm", "kvm_intel"),
+    swap("shadow", "/dev/kvm", "kvm_intel,ept=0"),
 ]
 
 # Each optional feature of the CPU off, alone. Those that change how guest memory is mapped or its
