@@ -20,13 +20,15 @@ class Cell:
     append: str = ""  # of the lab's kernel's command line
     audit: bool = False  # with the module that checks its page tables again and again
     selftests: dict = None  # program: patterns of its tests; all of all where there is none
+    partly: dict = field(default_factory=dict)  # then: patterns for some of them
+    leaks: tuple = ()  # programs after which the kernel searches for leaks (tests/lab/guest/leaks)
     commands: dict = field(default_factory=dict)  # name: Command, other than selftests
 
     def programs(self):
         """{program: patterns} of the selftests that run here."""
-        return (
-            self.selftests if self.selftests is not None else {name: [] for name in all_selftests()}
-        )
+        if self.selftests is not None:
+            return self.selftests
+        return {name: [] for name in all_selftests()} | self.partly
 
 
 @dataclass
@@ -38,9 +40,12 @@ class Command:
     environment: dict = field(default_factory=dict)
 
 
+IN_CELLS_OF_THEIR_OWN = ("audit", "faults", "swap")
+
+
 def all_selftests():
     names = sorted(os.path.basename(path)[:-2] for path in glob.glob(f"{SELFTESTS}/*.c"))
-    return [name for name in names if name not in ("audit", "swap")]  # in cells of their own
+    return [name for name in names if name not in IN_CELLS_OF_THEIR_OWN]
 
 
 def debian_boot(mmu):
@@ -185,10 +190,21 @@ MORE_CELLS += [
     for name, commands in FIRMWARE.items()
 ]
 
-# What `make check-debug` runs.
+# What `make check-debug` runs. An exit takes 5 to 10 times as long on the debug kernel, so what
+# makes very many of them stays out.
+NOT_TOO_LONG = {"guests": ["[!p]*", "pic.*", "paging[!m]*"], "lifetime": ["[!a]*"], "faults": []}
+AND_LEAKS = ("eventfd", "hostmem", "lifetime")
+OF_THE_MMU = ("dirtylog", "failure", "hostmem", "isolation", "memory", "mmio", "system", "vcpu")
 DEBUG_CELLS = [
-    Cell("debug-ept", "corei7_haswell_4770", kernel="debug"),
-    Cell("debug-shadow", "corei7_haswell_4770", mmu="shadow", kernel="debug"),
+    Cell("debug-ept", "corei7_haswell_4770", kernel="debug", partly=NOT_TOO_LONG, leaks=AND_LEAKS),
+    Cell(
+        "debug-shadow",
+        "corei7_haswell_4770",
+        mmu="shadow",
+        kernel="debug",
+        selftests={name: [] for name in OF_THE_MMU} | NOT_TOO_LONG,
+        leaks=AND_LEAKS,
+    ),
     Cell("preempt-ept-2cpus", "corei7_haswell_4770", cpus=2, append="preempt=full"),
     Cell("preempt-shadow", "corei7_haswell_4770", mmu="shadow", append="preempt=full"),
 ]
