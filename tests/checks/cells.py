@@ -19,6 +19,7 @@ class Cell:
     kernel: str = None  # "debug": the lab's (tests/lab/kernel); else the one that is asked for
     append: str = ""  # of the lab's kernel's command line
     audit: bool = False  # with the module that checks its page tables again and again
+    rounds: int = 0  # of what races, where the tests' own choice is too few
     selftests: dict = None  # program: patterns of its tests; all of all where there is none
     partly: dict = field(default_factory=dict)  # then: patterns for some of them
     leaks: tuple = ()  # programs after which the kernel searches for leaks (tests/lab/guest/leaks)
@@ -154,6 +155,19 @@ MORE_CELLS += [
     for name in OPTIONAL
     for mmu in (("ept", "shadow") if name in ("large_pages", "vpid") else ("ept",))
 ]
+# A million IPIs between vCPUs, a million signals of irqfds: some minutes each.
+MORE_CELLS += [
+    Cell(
+        "skylake-ept-million",
+        "corei7_skylake_x",
+        rounds=1000000,
+        selftests={
+            "guests": ["smp.ipis_there_and_back"],
+            "eventfd": ["no_irqfd_signal_is_lost_or_doubled"],
+        },
+    )
+]
+
 # Off by default. Bochs's exits don't tell of a delivery by the CPU that didn't finish, which these
 # guests have none of.
 INTERRUPT_GUESTS = {"guests": ["apic.*", "pic.*", "smp.*"]}

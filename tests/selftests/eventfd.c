@@ -206,7 +206,7 @@ TEST(irqfd_leaves_when_it_is_closed)
 /* ---- under load ------------------------------------------------------------------------------ */
 
 #define THREADS		4
-#define ROUNDS		(on_bochs() ? 300 : 250000)
+#define ROUNDS		(opt.rounds ? opt.rounds / THREADS : on_bochs() ? 300 : 250000)
 
 struct sender {
 	pthread_t thread;

@@ -147,7 +147,7 @@ static void serve_out(struct vcpu *v)
 }
 
 /* Rounds of what races: enough to take some minutes on a machine. */
-#define ROUNDS	(on_bochs() ? 400 : 1000000)
+#define ROUNDS	(opt.rounds ? opt.rounds : on_bochs() ? 400 : 1000000)
 
 static void serve_in(struct vcpu *v)
 {

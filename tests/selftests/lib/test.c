@@ -195,6 +195,7 @@ static _Noreturn void usage(const char *prog, int code)
 		"  --mmu MODE      ept, shadow or default; on KVM's node it is kvm_intel's ept=\n"
 		"  --module PATH   minivmm.ko, for the tests that unload and load it\n"
 		"  --timeout N     seconds a test may take (%u)\n"
+		"  --rounds N      how often what races is repeated\n"
 		"  --list          prints the names of the tests\n",
 		prog, opt.dev, opt.timeout);
 	exit(code);
@@ -207,6 +208,7 @@ static const struct option long_options[] = {
 	{ "mmu", required_argument, NULL, 'm' },
 	{ "module", required_argument, NULL, 'k' },
 	{ "timeout", required_argument, NULL, 't' },
+	{ "rounds", required_argument, NULL, 'r' },
 	{ "list", no_argument, NULL, 'l' },
 	{ "help", no_argument, NULL, 'h' },
 	{ }
@@ -229,6 +231,9 @@ char **parse_options(int argc, char **argv)
 			break;
 		case 't':
 			opt.timeout = atoi(optarg);
+			break;
+		case 'r':
+			opt.rounds = atoi(optarg);
 			break;
 		case 'l':
 			listing = true;

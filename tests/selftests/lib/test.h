@@ -34,6 +34,7 @@ struct options {
 	const char *mmu;		/* ept, shadow or default */
 	const char *module;		/* minivmm.ko, for the tests that load and unload it */
 	unsigned int timeout;		/* seconds a test may take */
+	unsigned int rounds;		/* of what races; 0: few under the emulator */
 	bool oracle;			/* the node is KVM's */
 };
 
