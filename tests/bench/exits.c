@@ -69,6 +69,27 @@ static void measure_string(const char *name, struct vcpu *v)
 static void outs(void) { measure_string("rep_outsb_4k", BOOT(LONG64, rep_outsb)); }
 static void ins(void) { measure_string("rep_insb_4k", BOOT(LONG64, rep_insb)); }
 
+/* Where it isn't the CPU that runs real mode, this is what emulation costs. */
+GUEST(real_mode, 16,
+	1: mov $1000, %cx;
+	2: add %ax, %bx;
+	mov %bx, 0x100;
+	dec %cx;
+	jnz 2b;
+	out %al, $0x10;
+	jmp 1b)
+
+static void real_mode_instruction(void)
+{
+	struct vcpu *v = BOOT(REAL16, real_mode);
+	struct measurement m;
+
+	RUN_TO(v, MINIVMM_EXIT_IO);
+	for_batches(m)
+		CHECK_OK(vcpu_run(v));
+	row("real_mode_instruction", average(&m, 4000));
+}
+
 static void immediate(void)
 {
 	struct vcpu *v = BOOT(LONG64, hlt);
@@ -188,6 +209,7 @@ const struct bench exit_benches[] = {
 	{ "mmio_write", mmio_writes },
 	{ "mmio_read", mmio_reads },
 	{ "hlt", hlts },
+	{ "real_mode_instruction", real_mode_instruction },
 	{ "interrupt", interrupt },
 	{ "run_immediate_exit", immediate },
 	{ "get_and_set_regs", get_and_set_regs },

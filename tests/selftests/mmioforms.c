@@ -117,7 +117,7 @@ static int run_with_device(struct vcpu *v)
 	struct minivmm_run *run = v->run;
 	u64 offset;
 
-	for (;;) {
+	for (int n = 0; n < 200; n++) {		/* KVM reads for ever with some */
 		CHECK_OK(vcpu_run(v));
 		if (run->exit_reason == MINIVMM_EXIT_HLT)
 			return 0;
@@ -131,6 +131,7 @@ static int run_with_device(struct vcpu *v)
 		else
 			memcpy(run->mmio.data, device + offset, run->mmio.len);
 	}
+	return -1;
 }
 
 static void set_base(struct minivmm_segment *s, u64 base)
