@@ -297,8 +297,8 @@ static void audit_against_guest(struct vm *vm, struct mmu_page *page, unsigned i
 	u32 may;
 
 	if (!audit_guest || vm->nr_vcpus > 1 || !list_empty(&page->unsync_link) ||
-	    !shadow_read_entry(vm, gfn_to_gpa(page->gfn) + guest_offset(page, i),
-			       page->role.guest_levels, &guest))
+	    !shadow_read_entries(vm, gfn_to_gpa(page->gfn) + guest_offset(page, i),
+				 page->role.guest_levels, &guest, 1))
 		return;
 	if (leaf) {
 		broken((guest ^ page->guest[i]) & ~(PTE_A | PTE_D),

@@ -143,6 +143,15 @@ static inline struct mmu_page *mmu_page_around(u64 *entry)
 	return (struct mmu_page *)page_private(virt_to_page(entry));
 }
 
+/* With interrupts off nobody may wait for it: who has it may wait for this vCPU to come out. */
+static inline bool mmu_lock_if_allowed(struct vm *vm)
+{
+	if (irqs_disabled())
+		return spin_trylock(&vm->mmu_lock);
+	spin_lock(&vm->mmu_lock);
+	return true;
+}
+
 /* ---- one vCPU's ------------------------------------------------------------------------------ */
 
 enum { ROOT_NONE, ROOT_EPT, ROOT_FLAT, ROOT_SHADOW };
@@ -270,7 +279,8 @@ void shadow_vm_destroy(struct vm *vm);
 
 /* ---- sync.c: guest tables that the guest writes -------------------------------------------------- */
 
-bool shadow_read_entry(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry);	/* doesn't sleep */
+/* Doesn't sleep. */
+bool shadow_read_entries(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry, unsigned int n);
 unsigned int guest_offset(const struct mmu_page *page, unsigned int i);	/* in its guest table */
 void shadow_sync(struct vm *vm);		/* every table; takes mmu_lock */
 /* What a table that is there already leads to; mmu_lock held. */

@@ -222,35 +222,29 @@ void mmu_flush_guest(struct vcpu *vcpu)
  * Bit 63 of the operand asks for no flush (CR4.PCIDE). What the new tables map and wasn't cached must be up to
  * date even so.
  *
- * Context: vcpu; takes mmu_lock.
+ * Context: vcpu; interrupts on or off.
  */
 void mmu_set_cr3(struct vcpu *vcpu, u64 cr3)
 {
 	struct vcpu_mmu *mmu = vcpu->mmu;
 	struct vm *vm = vcpu->vm;
-	bool found;
-	int idx;
+	bool found = false;
 
 	hw_set_cr3(vcpu, cr3);
 	mmu->mmio.generation = 0;
-	if (mmu->kind != ROOT_SHADOW) {
-		hw_flush_guest_tlb(vcpu);
+	/* tags tell vCPUs apart, not address spaces */
+	hw_flush_guest_tlb(vcpu);
+	if (mmu->kind != ROOT_SHADOW)
 		return;
+	if (list_empty(&vm->shadow.unsync) && mmu_lock_if_allowed(vm)) {
+		put_roots(mmu);
+		found = list_empty(&vm->shadow.unsync) && find_roots(vcpu);
+		spin_unlock(&vm->mmu_lock);
 	}
-	if (!list_empty(&vm->shadow.unsync))
-		shadow_sync(vm);
-	idx = srcu_read_lock(&vm->srcu);
-	spin_lock(&vm->mmu_lock);
-	put_roots(mmu);
-	found = find_roots(vcpu);
-	spin_unlock(&vm->mmu_lock);
-	srcu_read_unlock(&vm->srcu, idx);
 	if (found)
 		hw_set_root(vcpu, HW_ROOT_GUEST, root_address(mmu));
 	else
 		vcpu_request(vcpu, REQ_MMU_RELOAD);
-	/* tags tell vCPUs apart, not address spaces */
-	hw_flush_guest_tlb(vcpu);
 }
 
 /**

@@ -89,7 +89,8 @@ static bool map_leaf(struct vcpu *vcpu, struct shadow_fault *sf, const struct me
 
 	if (writable && slot->dirty_bitmap && !leaf->write)
 		writable = false;
-	if (writable && level == 1 && !shadow_may_write(vcpu->vm, leaf->gfn, leaf->speculative, &sf->freed))
+	if (writable && level == 1 && shadow_has_tables(vcpu->vm, leaf->gfn, 2) &&
+	    !shadow_may_write(vcpu->vm, leaf->gfn, leaf->speculative, &sf->freed))
 		writable = ok = false;
 	new = make_spte(vcpu->vm, leaf, level, writable);
 	old = *entry;
@@ -110,7 +111,7 @@ static bool map_leaf(struct vcpu *vcpu, struct shadow_fault *sf, const struct me
 
 /* ---- neighbours ------------------------------------------------------------------------------ */
 
-/* One entry of a leaf table: mapped along if that can't be told from the CPU's own caching of it. */
+/* One entry of a leaf table, present and accessed: mapped along if that can't be told from the CPU's own caching of it. */
 static void prefetch_entry(struct vcpu *vcpu, struct shadow_fault *sf, struct mmu_page *page,
 			   unsigned int i, u64 entry)
 {
@@ -118,8 +119,7 @@ static void prefetch_entry(struct vcpu *vcpu, struct shadow_fault *sf, struct mm
 	struct memslot *slot;
 	int level;
 
-	if (~entry & (PTE_P | PTE_A) ||
-	    entry & guest_reserved_bits(vcpu, page->role.guest_levels, 1, entry))
+	if (entry & guest_reserved_bits(vcpu, page->role.guest_levels, 1, entry))
 		return;
 	leaf.may = page->role.access & ((entry & (PTE_W | PTE_U)) | (entry & PTE_NX ? 0 : CAN_EXEC));
 	if (!(entry & PTE_D))
@@ -135,18 +135,16 @@ static void prefetch_entry(struct vcpu *vcpu, struct shadow_fault *sf, struct mm
 
 static void prefetch_around(struct vcpu *vcpu, struct shadow_fault *sf, struct mmu_page *page, unsigned int i)
 {
-	int size = page->role.guest_levels == 2 ? 4 : 8;
+	int levels = page->role.guest_levels, size = levels == 2 ? 4 : 8;
 	unsigned int first = i & ~(PREFETCH - 1), n;
-	gpa_t gpa = sf->gw.entry_gpa[1] - (i - first) * size;
-	u64 entry;
+	u64 entry[PREFETCH];
 
-	for (n = 0; n < PREFETCH; n++, gpa += size) {
-		if (page->table[first + n])
-			continue;
-		if (!shadow_read_entry(vcpu->vm, gpa, page->role.guest_levels, &entry))
-			return;
-		prefetch_entry(vcpu, sf, page, first + n, entry);
-	}
+	if (!shadow_read_entries(vcpu->vm, sf->gw.entry_gpa[1] - (i - first) * size, levels, entry,
+				 PREFETCH))
+		return;
+	for (n = 0; n < PREFETCH; n++)
+		if (!(~entry[n] & (PTE_P | PTE_A)) && !page->table[first + n])
+			prefetch_entry(vcpu, sf, page, first + n, entry[n]);
 }
 
 /* Within one large page of the guest's: what the host has mapped beside the page. */
@@ -280,33 +278,75 @@ static bool still_as_walked(struct vcpu *vcpu, const struct guest_walk *gw)
 	u64 entry;
 
 	for (; level >= gw->level; level--)
-		if (!shadow_read_entry(vcpu->vm, gw->entry_gpa[level], gw->levels, &entry) ||
+		if (!shadow_read_entries(vcpu->vm, gw->entry_gpa[level], gw->levels, &entry, 1) ||
 		    ((entry ^ gw->entry[level]) & ~(PTE_A | PTE_D)))
 			return false;
 	return true;
 }
 
-/* mmu_lock held. 1, or MMU_EMULATE. */
-static int map_fault(struct vcpu *vcpu, struct shadow_fault *sf, struct leaf *leaf)
+/*
+ * The table of 4K pages that is linked for the address already. Tables above it are never out of step: if
+ * the last one is that which the walk led to, so are they.
+ */
+static struct mmu_page *linked_table(struct vcpu *vcpu, const struct shadow_fault *sf)
 {
-	struct mmu_page *path[ROOT_LEVEL + 1], *page;
+	struct vcpu_mmu *mmu = vcpu->mmu;
+	int level = mmu->role.level;
+	struct mmu_page *page = mmu->root[level == ROOT_LEVEL ? 0 : (sf->gva >> 30) & 3];
+	u64 entry;
+
+	if (sf->gw.level > 1 || !page || page->zapped)
+		return NULL;
+	for (; level > 1; level--) {
+		page->writes = 0;
+		entry = page->table[spte_index(sf->gva, level)];
+		if (!entry || spte_is_leaf(entry, level))
+			return NULL;
+		page = mmu_page_of(entry);
+	}
+	if (page->role.direct || page->gfn != gpa_to_gfn(sf->gw.entry_gpa[1]) ||
+	    page->role.access != sf->gw.may[2])
+		return NULL;
+	return page;
+}
+
+/* The entry for the leaf, with all that leads to it. NULL: the guest tries again, and so do we. */
+static u64 *leaf_entry(struct vcpu *vcpu, struct shadow_fault *sf)
+{
+	struct mmu_page *path[ROOT_LEVEL + 1], *table = linked_table(vcpu, sf);
 	bool created = false, flush = false;
 	struct vm *vm = vcpu->vm;
-	u64 *entry = NULL, guest;
+	u64 *entry = NULL;
 	int level;
 
+	if (table && sf->seq == vm->shadow.seq)
+		return &table->table[spte_index(sf->gva, 1)];
 	level = find_path(vcpu, sf, path, &created, &flush);
 	if (flush)	/* until then another vCPU may still write to what has become a table */
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
 	if (level && (created || sf->seq != vm->shadow.seq) && !still_as_walked(vcpu, &sf->gw))
-		return 1;	/* the guest tries again, and so do we */
+		return NULL;
 	if (level)
 		entry = link_path(vcpu, sf, path, level);
-	if (!entry) {
+	if (!entry)
 		vcpu_request(vcpu, REQ_MMU_RELOAD);
+	return entry;
+}
+
+/* mmu_lock held. 1, or MMU_EMULATE. */
+static int map_fault(struct vcpu *vcpu, struct shadow_fault *sf, struct leaf *leaf)
+{
+	u64 *entry = leaf_entry(vcpu, sf), guest;
+	struct vm *vm = vcpu->vm;
+	struct mmu_page *page;
+	bool is_new;
+	int level;
+
+	if (!entry)
 		return 1;
-	}
-	page = path[level];
+	is_new = !*entry;
+	page = mmu_page_around(entry);
+	level = page->role.level;
 	leaf->gfn = sf->f.gfn & ~(level_pages(level) - 1);
 	leaf->pfn &= ~(level_pages(level) - 1);
 	leaf->may = sf->may;
@@ -329,7 +369,7 @@ static int map_fault(struct vcpu *vcpu, struct shadow_fault *sf, struct leaf *le
 	}
 	if (level == 1 && page->role.direct)
 		map_around(vcpu, sf, page, entry - page->table);
-	else if (level == 1)
+	else if (level == 1 && is_new)
 		prefetch_around(vcpu, sf, page, entry - page->table);
 	return 1;
 }

@@ -37,12 +37,34 @@ static bool read_hva(hva_t hva, int guest_levels, u64 *entry)
 	return !r;
 }
 
-bool shadow_read_entry(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry)
+/* Some in a row, within a page. */
+bool shadow_read_entries(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry, unsigned int n)
 {
 	struct memslot *slot = gfn_to_slot(vm, gpa_to_gfn(gpa));
+	unsigned int i;
+	u32 entry32;
+	hva_t hva;
 
-	return slot && current->mm == vm->mm &&
-	       read_hva(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), guest_levels, entry);
+	if (!slot || current->mm != vm->mm)
+		return false;
+	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
+	pagefault_disable();
+	__uaccess_begin_nospec();
+	for (i = 0; i < n; i++) {
+		if (guest_levels == 2) {
+			unsafe_get_user(entry32, (u32 __user *)hva + i, unreadable);
+			entry[i] = entry32;
+		} else {
+			unsafe_get_user(entry[i], (u64 __user *)hva + i, unreadable);
+		}
+	}
+	__uaccess_end();
+	pagefault_enable();
+	return true;
+unreadable:
+	__uaccess_end();
+	pagefault_enable();
+	return false;
 }
 
 /* Where in its guest table the entry is that ours number i was made from. */
@@ -176,27 +198,38 @@ static void invalidate_address(struct vcpu *vcpu, gva_t gva)
 	}
 	if (!page || list_empty(&page->unsync_link))
 		return;
-	if (!shadow_read_entry(vm, gfn_to_gpa(page->gfn) + guest_offset(page, i),
-			       page->role.guest_levels, &new))
+	if (!shadow_read_entries(vm, gfn_to_gpa(page->gfn) + guest_offset(page, i),
+				 page->role.guest_levels, &new, 1))
 		shadow_zap_entry(vm, &page->table[i]);
 	else if (new != page->guest[i])
 		sync_entry(vm, page, i, new);
 }
 
+/**
+ * mmu_invlpg() - INVLPG, or what does the same
+ * @vcpu: the vCPU
+ * @gva: the address
+ *
+ * A table that is in step needs nothing; what else read it meanwhile will find that it was written.
+ *
+ * Context: vcpu; interrupts on or off.
+ */
 void mmu_invlpg(struct vcpu *vcpu, gva_t gva)
 {
 	struct vm *vm = vcpu->vm;
 	int idx;
 
 	vcpu->mmu->mmio.generation = 0;
-	if (vcpu->mmu->kind == ROOT_SHADOW) {
+	if (vcpu->mmu->kind == ROOT_SHADOW && !list_empty(&vm->shadow.unsync)) {
+		if (!mmu_lock_if_allowed(vm)) {
+			mmu_flush_guest(vcpu);
+			return;
+		}
 		idx = srcu_read_lock(&vm->srcu);
-		spin_lock(&vm->mmu_lock);
 		vm->shadow.seq++;
 		invalidate_address(vcpu, gva);
-		mmu_audit(vm, false);
-		spin_unlock(&vm->mmu_lock);
 		srcu_read_unlock(&vm->srcu, idx);
+		spin_unlock(&vm->mmu_lock);
 	}
 	hw_flush_address(vcpu, gva);
 }

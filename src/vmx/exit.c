@@ -311,13 +311,12 @@ static void do_wrmsr(struct vcpu *vcpu)
 }
 
 /*
- * In long mode nothing about control registers reads memory, but a change of CR3 on tables of ours;
- * without a chip in the kernel a change of CR8 may go to the client.
+ * In long mode nothing about control registers reads memory; without a chip in the kernel a change of
+ * CR8 may go to the client.
  */
 static bool cr_access_is_fast(struct vmx_vcpu *vmx)
 {
-	return is_long_mode(&vmx->vcpu) && vmx->vcpu.lapic &&
-	       (vmx->on_ept || (vmx_exit_qual(vmx) & 15) != 3);
+	return is_long_mode(&vmx->vcpu) && (vmx->vcpu.lapic || (vmx_exit_qual(vmx) & 15) != 8);
 }
 
 int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
@@ -340,6 +339,9 @@ int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 			return 0;
 		handle_cr_access(vmx);
 		break;
+	case EXIT_REASON_INVLPG:
+		mmu_invlpg(vcpu, vmx_exit_qual(vmx));
+		fallthrough;
 	case EXIT_REASON_WBINVD:
 		hw_skip_instruction(vcpu);
 		break;
@@ -440,13 +442,6 @@ static int handle_page_fault(struct vmx_vcpu *vmx)
 	if (gpa == INVALID_GPA || (error_code & ACCESS_FETCH))
 		return emulate_instruction(vcpu);
 	return emulate_mmio(vcpu, gva, gpa, error_code & ACCESS_WRITE);
-}
-
-static int handle_invlpg(struct vmx_vcpu *vmx)
-{
-	mmu_invlpg(&vmx->vcpu, vmx_exit_qual(vmx));
-	hw_skip_instruction(&vmx->vcpu);
-	return 1;
 }
 
 static int handle_by_emulation(struct vmx_vcpu *vmx)
@@ -578,7 +573,7 @@ static const struct {
 	[EXIT_REASON_CPUID]		 = { "cpuid", NULL },
 	[EXIT_REASON_HLT]		 = { "hlt", handle_hlt },
 	[EXIT_REASON_INVD]		 = { "invd", handle_nop },
-	[EXIT_REASON_INVLPG]		 = { "invlpg", handle_invlpg },
+	[EXIT_REASON_INVLPG]		 = { "invlpg", NULL },
 	[EXIT_REASON_RDPMC]		 = { "rdpmc", handle_gp },
 	[EXIT_REASON_VMCALL]		 = { "vmcall", handle_by_emulation },
 	[EXIT_REASON_VMCLEAR]		 = { "vmclear", handle_undefined },
