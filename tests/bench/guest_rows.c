@@ -29,6 +29,8 @@ static struct vcpu *boot_row(u32 number)
 	struct minivmm_pit_config pit = { 0 };
 	struct vcpu *v;
 
+	/* what a machine of 200 MiB has: 64 address spaces are to fit */
+	CHECK_OK(ioctl(vm->fd, MINIVMM_SET_NR_MMU_PAGES, 1024));
 	if (rows()[number].flags & NEEDS_IRQCHIP) {
 		CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_IRQCHIP, 0));
 		CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_PIT2, &pit));

@@ -208,42 +208,59 @@ GUEST_IRQ_TEST(pit_read)
 /* ---- address spaces -------------------------------------------------------------------------- */
 
 #define WINDOW	0x40000000000ul
+#define A_AND_D	(1ul << 5 | 1ul << 6)
 
-static u64 *second_space(void)
+/* An address space whose window has tables of its own, which map 8 pages that all spaces share. */
+static u64 make_space(u64 *const pages[8])
 {
-	u64 *root = new_table();
+	u64 first = read_cr3(), *root = new_table();
 
 	for (int i = 0; i < 512; i++)
-		root[i] = root_table()[i];
-	return root;
+		root[i] = i == (int)(WINDOW >> 39 & 511) ? 0 : root_table()[i];
+	write_cr3((u64)root);
+	for (u64 i = 0; i < 8; i++)
+		map_at(WINDOW + i * PAGE, (u64)pages[i], 1, PTE_W);
+	write_cr3(first);
+	return (u64)root;
 }
 
-/* A switch and a read of 8 pages, as two processes make it. */
-GUEST_TEST(cr3_switch_and_8_pages)
+/* A switch and a read of 8 pages, as processes make it in turn. */
+static void switch_among(u64 count)
 {
-	u64 roots[2] = { read_cr3(), (u64)second_space() };
+	u64 roots[64], *pages[8], turn = 0, first = read_cr3();
 
-	for (u64 i = 0; i < 8; i++)
-		map_at(WINDOW + i * PAGE, (u64)new_page(), 1, PTE_W);
-	((u64 *)roots[1])[WINDOW >> 39 & 511] = root_table()[WINDOW >> 39 & 511];
-	MEASURE(20, {
-		write_cr3(roots[i & 1]);
+	for (int i = 0; i < 8; i++)
+		pages[i] = new_page();
+	for (u64 i = 0; i < count; i++)
+		roots[i] = make_space(pages);
+	MEASURE(count, {
+		write_cr3(roots[turn++ % count]);
 		for (u64 k = 0; k < 8; k++)
 			(void)*(volatile u64 *)(WINDOW + k * PAGE);
 	});
+	CHECK_EQ(*entry_at(WINDOW, 1) & A_AND_D, 1 << 5);
+	write_cr3(first);
 }
+
+GUEST_TEST(cr3_switch_of_2_and_8_pages) { switch_among(2); }
+GUEST_TEST(cr3_switch_of_8_and_8_pages) { switch_among(8); }
+GUEST_TEST(cr3_switch_of_64_and_8_pages) { switch_among(64); }
 
 GUEST_TEST(map_touch_unmap_page)
 {
 	volatile u64 *pte = map_at(WINDOW, (u64)new_page(), 1, PTE_W);
 	u64 value = *pte;
 
+	CHECK(!(value & A_AND_D));
 	MEASURE(12, {
 		*pte = value;
 		*(volatile u64 *)WINDOW = 1;
 		*pte = 0;
 		invlpg((void *)WINDOW);
 	});
+	*pte = value;
+	*(volatile u64 *)WINDOW = 1;
+	CHECK_EQ(*pte, value | A_AND_D);
 }
 
 /* The guest's own page fault, whose handler maps the page. */
@@ -260,28 +277,125 @@ GUEST_TEST(demand_fault)
 {
 	fault_pte = map_at(WINDOW, (u64)new_page(), 1, PTE_W);
 	fault_value = *fault_pte;
+	CHECK(!(fault_value & A_AND_D));
 	handle(PF, on_page_fault);
 	MEASURE(12, {
 		*fault_pte = 0;
 		invlpg((void *)WINDOW);
 		*(volatile u64 *)WINDOW = 1;
 	});
+	CHECK_EQ(*fault_pte, fault_value | A_AND_D);
+}
+
+static u64 *some_pages[8];
+
+static u64 entry_of(u64 k)
+{
+	return (u64)some_pages[k & 7] | PTE_P | PTE_W;
+}
+
+static void fill(volatile u64 *pt)
+{
+	for (u64 k = 0; k < 512; k++)
+		pt[k] = entry_of(k);
+}
+
+/* pt is the window's table, all of which is read or written; the entries tell. */
+static void check_table(volatile u64 *pt, u64 bits)
+{
+	for (u64 k = 0; k < 512; k++)
+		CHECK_EQ(pt[k], entry_of(k) | bits);
+}
+
+static volatile u64 *window_table(void)
+{
+	for (int i = 0; i < 8; i++)
+		some_pages[i] = new_page();
+	return entry_at(WINDOW, 1);
 }
 
 GUEST_TEST(fill_512_ptes_touch_clear)
 {
-	volatile u64 *pt = entry_at(WINDOW, 1);
-	u64 *pages[8];
+	volatile u64 *pt = window_table();
 
-	for (int i = 0; i < 8; i++)
-		pages[i] = new_page();
 	MEASURE(1, {
-		for (u64 k = 0; k < 512; k++)
-			pt[k] = (u64)pages[k & 7] | PTE_P | PTE_W;
+		fill(pt);
 		for (u64 k = 0; k < 512; k++)
 			(void)*(volatile u64 *)(WINDOW + k * PAGE);
 		for (u64 k = 0; k < 512; k++)
 			pt[k] = 0;
 		write_cr3(read_cr3());
 	});
+	fill(pt);
+	for (u64 k = 0; k < 512; k++)
+		(void)*(volatile u64 *)(WINDOW + k * PAGE);
+	check_table(pt, 1 << 5);
+}
+
+/* As after a fork: all is made read-only, and each write that follows faults and is given its W. */
+static void on_write_fault(struct frame *f)
+{
+	u64 at = read_cr2();
+
+	(void)f;
+	fault_pte[(at - WINDOW) / PAGE] |= PTE_W;
+	invlpg((void *)at);
+}
+
+GUEST_TEST(fork_512_ptes_and_write_64)
+{
+	volatile u64 *pt = window_table();
+
+	fault_pte = pt;
+	handle(PF, on_write_fault);
+	fill(pt);
+	for (u64 k = 0; k < 512; k++)
+		*(volatile u64 *)(WINDOW + k * PAGE) = 1;
+	MEASURE(1, {
+		for (u64 k = 0; k < 512; k++)
+			pt[k] &= ~PTE_W;
+		write_cr3(read_cr3());
+		for (u64 k = 0; k < 512; k += 8)
+			*(volatile u64 *)(WINDOW + k * PAGE) = 1;
+	});
+	for (u64 k = 0; k < 512; k++)
+		CHECK_EQ(pt[k], (entry_of(k) & (k & 7 ? ~PTE_W : ~0ul)) | A_AND_D);
+}
+
+/* As an exec: the tables of a process are cleared, taken out, and used for something else. */
+GUEST_TEST(teardown_of_512_ptes)
+{
+	u64 *pages[2] = { new_page(), new_page() }, turn = 0;
+	volatile u64 *pt, *pde = entry_at(WINDOW, 2);
+
+	window_table();
+	MEASURE(1, {
+		pt = pages[turn++ & 1];
+		fill(pt);
+		*pde = (u64)pt | PTE_P | PTE_W | PTE_U;
+		for (u64 k = 0; k < 512; k++)
+			*(volatile u64 *)(WINDOW + k * PAGE) = 1;
+		for (u64 k = 0; k < 512; k++)
+			pt[k] = 0;
+		*pde = 0;
+		write_cr3(read_cr3());
+		for (u64 k = 0; k < 512; k++)
+			pt[k] = k << 8;		/* data, in what was a table */
+	});
+}
+
+/* Rights go and come back, with what flushes one page. */
+GUEST_TEST(mprotect_and_write_page)
+{
+	volatile u64 *pte = map_at(WINDOW, (u64)new_page(), 1, PTE_W);
+
+	MEASURE(12, {
+		*pte &= ~PTE_W;
+		invlpg((void *)WINDOW);
+		(void)*(volatile u64 *)WINDOW;
+		*pte |= PTE_W;
+		invlpg((void *)WINDOW);
+		*(volatile u64 *)WINDOW = 1;
+	});
+	CHECK_EQ(*pte & A_AND_D, A_AND_D);
 }
