@@ -50,7 +50,11 @@ def all_selftests():
 
 
 def debian_boot(mmu):
-    return Command(["tests/lab/demo/run"], expect="42", environment={"MMU": mmu})
+    return Command(
+        ["tests/lab/demo/run"],
+        expect="load: 4 rounds of 4 processes, all right",
+        environment={"MMU": mmu, "LOAD": "1"},
+    )
 
 
 def debian_smp(mmu, cpus, end):
@@ -96,7 +100,10 @@ CELLS = [
         "skylake-shadow",
         "corei7_skylake_x",
         mmu="shadow",
-        commands=firmware("rom", "multiboot", "prompt", MMU="shadow"),
+        commands={
+            "boot_debian": debian_boot("shadow"),
+            **firmware("rom", "multiboot", "prompt", MMU="shadow"),
+        },
     ),
     Cell(
         "haswell-ept-2cpus",
