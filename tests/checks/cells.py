@@ -134,11 +134,12 @@ CELLS = [
     swap("shadow"),
     # No EPT, VPID, nor unrestricted guest.
     Cell("penryn-shadow", "core2_penryn_t9600", mmu="shadow"),
+    # EPT, without unrestricted guest.
+    Cell("lynnfield-ept", "corei5_lynnfield_750"),
 ]
 
 # What `make check-all` adds.
 MORE_CELLS = [
-    Cell("lynnfield-ept", "corei5_lynnfield_750"),
     Cell("arrandale-ept", "corei5_arrandale_m520"),
     Cell("sandybridge-ept", "corei7_sandy_bridge_2600k"),
     Cell("ivybridge-ept", "corei7_ivy_bridge_3770k"),
