@@ -26,6 +26,45 @@ TEST(msi_is_delivered)
 	CHECK_EQ(count_of(vm, 0x43), 0);
 }
 
+#define MANY	64
+
+/* All of them get one message; each has a stack of its own. */
+TEST(sixty_four_vcpus)
+{
+	struct minivmm_mp_state runnable = { .mp_state = MINIVMM_MP_STATE_RUNNABLE };
+	struct vm *vm = vm_with_chips();
+	struct vcpu *v[MANY] = { boot_counter(vm, false) };
+	struct runner *r[MANY];
+
+	for (int i = 1; i < MANY; i++) {
+		struct minivmm_regs regs;
+
+		v[i] = vcpu_create(vm, i);
+		vcpu_enter_mode(v[i], LONG64, CODE);
+		regs = get_regs(v[i]);
+		regs.rsp = STACK_TOP - i * 128;
+		set_regs(v[i], &regs);
+		CHECK_OK(ioctl(v[i]->fd, MINIVMM_SET_MP_STATE, &runnable));
+	}
+	for (int i = 0; i < MANY; i++)
+		r[i] = start_run(v[i]);
+	/* Those that haven't enabled their local APICs yet don't count. */
+	for (int ms = 0; CHECK_OK(signal_msi(vm, MSI_TO(0xff), 0x42)) != MANY; ms++) {
+		if (ms == 5000)
+			FAIL("not all vCPUs came up");
+		sleep_ms(1);
+	}
+	CHECK_EQ(CHECK_OK(signal_msi(vm, MSI_TO(0xff), 0x41)), MANY);
+	wait_for_count(vm, 0x41, MANY);
+	*word(vm, GO_ON) = 1;
+	CHECK_EQ(CHECK_OK(signal_msi(vm, MSI_TO(0xff), 0x43)), MANY);
+	for (int i = 0; i < MANY; i++) {
+		CHECK_OK(join_run(r[i]));
+		CHECK_EXIT(v[i], MINIVMM_EXIT_IO);
+	}
+	CHECK_EQ(count_of(vm, 0x41), MANY);
+}
+
 TEST(msi_for_nobody)
 {
 	struct vm *vm = vm_with_chips();
