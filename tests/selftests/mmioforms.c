@@ -117,7 +117,7 @@ static int run_with_device(struct vcpu *v)
 	struct minivmm_run *run = v->run;
 	u64 offset;
 
-	for (int n = 0; n < 200; n++) {		/* KVM reads for ever with some */
+	for (int n = 0; n < 200; n++) {
 		CHECK_OK(vcpu_run(v));
 		if (run->exit_reason == MINIVMM_EXIT_HLT)
 			return 0;
@@ -255,12 +255,8 @@ static void check_form(struct vcpu *v, enum mode mode, const struct form *f, uns
 		f->len > 4 ? (u8)f->bytes[4] : 0);
 	put_code(v->vm, mode, f, size);
 	CHECK_EQ(run_one(v, mode, RAM, f, &by_cpu), 0);
-	if (run_one(v, mode, DEVICE, f, &by_emulator)) {
-		if (!opt.oracle)
-			FAIL("it isn't emulated");
-		say("KVM doesn't emulate %02x %02x in mode %d", (u8)f->bytes[0], (u8)f->bytes[1], mode);
-		return;
-	}
+	if (run_one(v, mode, DEVICE, f, &by_emulator))
+		FAIL("it isn't emulated, or doesn't end");
 	compare(f, &by_cpu, &by_emulator, mode == REAL16 ? 0 : DEVICE - RAM);
 }
 
@@ -286,9 +282,12 @@ static void enable_vectors(struct vcpu *v, bool avx)
 static void check_forms(enum mode mode, unsigned int mode_bit, bool vectors)
 {
 	static const u8 sizes[] = { 2, 4, 8 };
-	struct vcpu *v = vcpu_create(vm_with_memory(0x30000), 0);
+	struct vcpu *v;
 	bool avx = mode == LONG64 && has_cpuid(1, 'c', 28);
 
+	if (opt.oracle)
+		skip("KVM doesn't come back from all of them, and knows no AVX");
+	v = vcpu_create(vm_with_memory(0x30000), 0);
 	vcpu_enter_mode(v, mode, CODE);
 	if (vectors)
 		enable_vectors(v, avx);
