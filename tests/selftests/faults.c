@@ -344,7 +344,9 @@ static void with_a_long_life(struct scene *s)
 
 static int end_vm(struct scene *s)
 {
-	munmap(s->v->run, s->v->run_size);
+	/* may need memory itself, and the mapping would keep the vCPU */
+	if (munmap(s->v->run, s->v->run_size))
+		CHECK_OK(munmap(s->v->run, s->v->run_size));
 	close(s->v->fd);
 	close(s->v->vm->fd);
 	return 0;
