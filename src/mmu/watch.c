@@ -11,7 +11,7 @@
 
 #include "mmu/mmu.h"
 
-#define STEP	4096	/* pages between two chances to let others in */
+#define STEP	512	/* pages between two chances to let others in: a whole table */
 
 static struct mm_watch *to_watch(struct mmu_notifier *notifier)
 {
@@ -36,11 +36,16 @@ static bool slot_range(const struct memslot *slot, hva_t start, hva_t end, gfn_t
 typedef bool (*step_fn)(struct vm *vm, const struct memslot *slot, gfn_t *start, gfn_t end,
 			struct list_head *freed);
 
+static gfn_t step_end(gfn_t start, gfn_t end)
+{
+	return min(end, (start | (STEP - 1)) + 1);
+}
+
 /* Over whatever maps the slot's memory. */
 static bool zap_some(struct vm *vm, const struct memslot *slot, gfn_t *start, gfn_t end,
 		     struct list_head *freed)
 {
-	gfn_t stop = min(end, *start + STEP), from;
+	gfn_t stop = step_end(*start, end), from;
 	bool hit = false;
 
 	if (vm->mmu_mode == MMU_SHADOW) {
@@ -58,7 +63,7 @@ static bool zap_some(struct vm *vm, const struct memslot *slot, gfn_t *start, gf
 static bool protect_some(struct vm *vm, const struct memslot *slot, gfn_t *start, gfn_t end,
 			 struct list_head *freed)
 {
-	gfn_t stop = min(end, *start + STEP), from;
+	gfn_t stop = step_end(*start, end), from;
 	bool hit = false;
 
 	if (vm->mmu_mode == MMU_SHADOW) {
