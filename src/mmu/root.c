@@ -207,11 +207,19 @@ int mmu_load(struct vcpu *vcpu)
  */
 void mmu_flush_guest(struct vcpu *vcpu)
 {
-	vcpu->mmu->mmio.generation = 0;
+	struct vcpu_mmu *mmu = vcpu->mmu;
+	int kind = wanted_kind(vcpu);
+
+	mmu->mmio.generation = 0;
 	hw_flush_guest_tlb(vcpu);
 	/* on EPT nothing of ours depends on the guest's mode, but whether EPT can be used at all */
-	if (vcpu->mmu->kind != ROOT_EPT || wanted_kind(vcpu) != ROOT_EPT)
-		vcpu_request(vcpu, REQ_MMU_RELOAD);
+	if (mmu->kind == ROOT_EPT && kind == ROOT_EPT)
+		return;
+	/* tables that are in step, and serve this mode, too: a flush was all (CR4.PGE) */
+	if (mmu->kind == ROOT_SHADOW && kind == ROOT_SHADOW && list_empty(&vcpu->vm->shadow.unsync) &&
+	    mmu->role.level == ROOT_LEVEL && root_role(vcpu).word == mmu->role.word)
+		return;
+	vcpu_request(vcpu, REQ_MMU_RELOAD);
 }
 
 /**
