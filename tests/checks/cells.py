@@ -120,7 +120,7 @@ CELLS = [
         "corei7_haswell_4770",
         mmu="shadow",
         cpus=2,
-        commands={"boot_debian_smp": debian_smp("shadow", 4, "reboot")},
+        commands={"boot_debian_smp": debian_smp("shadow", 2, "reboot")},
     ),
     Cell(
         "skylake-beside-kvm",
