@@ -642,6 +642,8 @@ bool emu_host_has(struct emu *e, enum emu_feature feature)
 		return boot_cpu_has(X86_FEATURE_CX16);
 	case EMU_HAS_INVPCID:	/* which the CPU, too, does only for who has it by CPUID */
 		return guest_has(to_emulator(e)->vcpu, X86_FEATURE_INVPCID);
+	case EMU_HAS_SMAP:
+		return guest_has(to_emulator(e)->vcpu, X86_FEATURE_SMAP);
 	}
 	return false;
 }
@@ -1060,8 +1062,9 @@ static inline bool is_special(const struct emulator *em)
 	const struct emu *e = &em->emu;
 
 	return e->out.what | e->out.seg_changed | em->queued | em->pio_wanted | em->tpr_lowered |
-	       em->shadow || e->rflags & X86_EFLAGS_TF ||
-	       e->out.rflags & ~e->rflags & X86_EFLAGS_IF;
+	       em->shadow | (e->rflags & X86_EFLAGS_TF) |
+	       (e->out.rflags & ~e->rflags & X86_EFLAGS_IF) |
+	       ((e->out.rflags ^ e->rflags) & X86_EFLAGS_AC);	/* SMAP: translations depend on it */
 }
 
 static inline bool has_work(struct vcpu *vcpu, unsigned long other_than)

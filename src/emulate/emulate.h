@@ -249,7 +249,7 @@ void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear);
 
 /* Has the CPU it? Where it hasn't, the encoding means something else, or nothing. */
 enum emu_feature { EMU_HAS_BMI1, EMU_HAS_LZCNT, EMU_HAS_POPCNT, EMU_HAS_CX16,
-		   EMU_HAS_INVPCID };
+		   EMU_HAS_INVPCID, EMU_HAS_SMAP };
 bool emu_host_has(struct emu *e, enum emu_feature feature);
 /* A vector register: 8 bytes are MMX's, 16 XMM's, 32 YMM's. */
 void emu_host_get_vector(struct emu *e, unsigned int reg, void *data, unsigned int len);

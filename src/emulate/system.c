@@ -144,6 +144,15 @@ enum emu_result op_invpcid(struct emu *e)
 	return EMU_OK;
 }
 
+/* CLAC and STAC. */
+static enum emu_result set_ac(struct emu *e, u64 value)
+{
+	if (e->cpl || !emu_host_has(e, EMU_HAS_SMAP))
+		return emu_ud(e);
+	set_flags(e, AC, value);
+	return EMU_OK;
+}
+
 static enum emu_result swapgs(struct emu *e)
 {
 	u64 gs, other;
@@ -220,6 +229,10 @@ enum emu_result op_g7(struct emu *e)
 		return e->cpl ? emu_ud(e) : EMU_OK;
 	case 0xc2: case 0xc3: case 0xc4:	/* VMLAUNCH, VMRESUME, VMXOFF */
 		return emu_ud(e);
+	case 0xca:
+		return set_ac(e, 0);
+	case 0xcb:
+		return set_ac(e, AC);
 	case 0xd0:
 		return read_xcr(e);
 	case 0xd1:

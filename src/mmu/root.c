@@ -217,7 +217,8 @@ void mmu_flush_guest(struct vcpu *vcpu)
 		return;
 	/* tables that are in step, and serve this mode, too: a flush was all (CR4.PGE) */
 	if (mmu->kind == ROOT_SHADOW && kind == ROOT_SHADOW && list_empty(&vcpu->vm->shadow.unsync) &&
-	    mmu->role.level == ROOT_LEVEL && root_role(vcpu).word == mmu->role.word)
+	    mmu->role.level == ROOT_LEVEL && root_role(vcpu).word == mmu->role.word &&
+	    mmu->root[0] && mmu->root[0]->gfn == root_gfn(vcpu))
 		return;
 	vcpu_request(vcpu, REQ_MMU_RELOAD);
 }

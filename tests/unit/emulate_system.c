@@ -154,6 +154,42 @@ static void test_invpcid_encodings(void **state)
 	model_free(m);
 }
 
+/* ---- CLAC, STAC ------------------------------------------------------------------------------ */
+
+#define AC	(1u << 18)
+
+static void test_clac_and_stac(void **state)
+{
+	static const enum emu_mode modes[] = { EMU_REAL, EMU_PROT16, EMU_PROT32, EMU_LONG };
+	struct model *m;
+	unsigned int i, set;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		for (set = 0; set < 2; set++) {
+			m = model_new(modes[i]);
+			CODE(m, 0x0f, 0x01, 0xca + set);
+			m->e.rflags = set ? 0x8d7 : AC | 0x8d7;
+			assert_int_equal(model_run(m), EMU_OK);
+			assert_int_equal(m->e.rflags, 0x8d7 | (set ? AC : 0));
+			model_free(m);
+		}
+}
+
+static void test_clac_and_stac_are_the_supervisors(void **state)
+{
+	struct model *m = model_new(EMU_LONG);
+
+	CODE(m, 0x0f, 0x01, 0xcb);
+	m->e.cpl = 3;
+	assert_fault(m, X86_UD, 0);
+	model_free(m);
+	m = model_new(EMU_VM86);
+	CODE(m, 0x0f, 0x01, 0xcb);
+	m->e.cpl = 3;
+	assert_fault(m, X86_UD, 0);
+	model_free(m);
+}
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 #define GDT	0x20000
@@ -184,6 +220,8 @@ int main(void)
 		cmocka_unit_test(test_invpcid_rights),
 		cmocka_unit_test(test_invpcid_memory),
 		cmocka_unit_test(test_invpcid_encodings),
+		cmocka_unit_test(test_clac_and_stac),
+		cmocka_unit_test(test_clac_and_stac_are_the_supervisors),
 		cmocka_unit_test(test_task_state_on_a_device),
 	};
 

@@ -490,6 +490,8 @@ bool emu_host_has(struct emu *e, enum emu_feature feature)
 		return true;
 	case EMU_HAS_INVPCID:
 		return !to_model(e)->no_invpcid;
+	case EMU_HAS_SMAP:
+		return true;
 	}
 	return false;
 }
