@@ -37,14 +37,15 @@ static struct counter *counter_of(struct counters *c, const char *name)
 	return &grown[c->nr++];
 }
 
-/* Only running counters of no unit say how often something happened. */
+/* How often something happened, and how much there is of something: numbers without a unit. */
 static void add_counter(struct counters *c, int fd, const struct minivmm_stats_header *h,
 			const struct minivmm_stats_desc *d, const char *name)
 {
+	uint32_t type = d->flags & TYPE_MASK;
 	struct counter *counter;
 	uint64_t value;
 
-	if ((d->flags & TYPE_MASK) != MINIVMM_STATS_TYPE_CUMULATIVE ||
+	if ((type != MINIVMM_STATS_TYPE_CUMULATIVE && type != MINIVMM_STATS_TYPE_INSTANT) ||
 	    (d->flags & UNIT_MASK) != MINIVMM_STATS_UNIT_NONE || d->size != 1 ||
 	    !read_all(fd, &value, sizeof(value), (off_t)h->data_offset + d->offset) || !value)
 		return;
