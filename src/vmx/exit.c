@@ -322,6 +322,8 @@ static bool cr_access_is_fast(struct vmx_vcpu *vmx)
 int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 {
 	struct vcpu *vcpu = &vmx->vcpu;
+	int again = 1;
+	u64 cr4;
 
 	vmx->handled = false;
 	switch (vmx->exit_reason) {
@@ -337,7 +339,10 @@ int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 	case EXIT_REASON_CR_ACCESS:
 		if (!cr_access_is_fast(vmx))
 			return 0;
+		cr4 = vcpu->cr4;
 		handle_cr_access(vmx);
+		/* whose XCR0 is loaded depends on it, and that is seen to before the first entry only */
+		again = !((cr4 ^ vcpu->cr4) & X86_CR4_OSXSAVE);
 		break;
 	case EXIT_REASON_INVLPG:
 		mmu_invlpg(vcpu, vmx_exit_qual(vmx));
@@ -350,7 +355,7 @@ int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 	}
 	vcpu->stats.exit[vmx->exit_reason]++;
 	vmx->handled = true;
-	return 1;
+	return again;
 }
 
 /* ---- instructions ---------------------------------------------------------------------------- */
