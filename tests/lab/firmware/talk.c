@@ -4,11 +4,13 @@
  * would. Lines of the script are
  *	await TEXT	the program prints it; how the cursor moves in between doesn't count
  *	type TEXT	without waiting for anything; \e is Escape, \r Return
+ *	press KEY TEXT	the key makes it print the text; again, as a person would, if nothing comes
  *	say TEXT	key by key, each when the one before has appeared: a BIOS has room for few
  *	end STATUS	the program ends with it
  *	kill STATUS	it is told to end, and does so with that status
  * Ends with 0 if all that was so. Waiting has no limit of its own: the lab's is in ticks.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -76,12 +78,19 @@ static void hear(char c)
 	}
 }
 
-static void await(const char *text)
+/* Gives up after so many ticks without a word; 0: never. */
+static bool await_for(const char *text, unsigned long long ticks)
 {
+	struct pollfd out = { .fd = p.out, .events = POLLIN };
+	unsigned long long since = __rdtsc();
 	char buf[4096], *end;
 	ssize_t n, i;
 
 	while (!(end = memmem(p.said, p.len, text, strlen(text)))) {
+		while (ticks && !poll(&out, 1, 100))
+			if (__rdtsc() - since > ticks)
+				return false;
+		since = __rdtsc();
 		n = read(p.out, buf, sizeof(buf));
 		if (n <= 0)
 			fail("the program ended before it said", text);
@@ -91,6 +100,12 @@ static void await(const char *text)
 	end += strlen(text);
 	p.len -= end - p.said;
 	memmove(p.said, end, p.len);
+	return true;
+}
+
+static void await(const char *text)
+{
+	await_for(text, 0);
 }
 
 static void press(char key)
@@ -107,6 +122,21 @@ static void type(const char *text)
 		else
 			press(*text);
 	}
+}
+
+#define PATIENCE	3000000000ull	/* ticks; a slow guest may take half of it */
+
+static void press_until(const char *key_and_text)
+{
+	int tries = 2;
+
+	do {
+		press(*key_and_text);
+		if (await_for(key_and_text + 2, PATIENCE))
+			return;
+		printf("talk: %c wasn't heard\n", *key_and_text);
+	} while (--tries);
+	fail("nothing came of a key:", key_and_text);
 }
 
 static void say(const char *text)
@@ -140,6 +170,10 @@ static void carry_out(const char *verb, const char *rest)
 	if (!strcmp(verb, "await")) {
 		await(rest);
 		printf("talk: %6llu M ticks: %s\n", (__rdtsc() - p.started) / 1000000, rest);
+		fflush(stdout);
+	} else if (!strcmp(verb, "press")) {
+		press_until(rest);
+		printf("talk: %6llu M ticks: %s\n", (__rdtsc() - p.started) / 1000000, rest + 2);
 		fflush(stdout);
 	} else if (!strcmp(verb, "type")) {
 		type(rest);
