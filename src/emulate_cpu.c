@@ -9,6 +9,7 @@
 #include <asm/asm.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
+#include <asm/unaligned.h>
 
 #include "minivmm.h"
 #include "emulate/emulate.h"
@@ -95,15 +96,45 @@ u16 emu_host_fpu(struct emu *e, enum emu_fpu what, u16 value)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+/* access_ok() was asked for the whole slot when it was made. */
+#define BY_SIZE(len, do_it, otherwise)						\
+	((len) == 1 ? do_it(u8) : (len) == 2 ? do_it(u16) : (len) == 4 ? do_it(u32) :	\
+	 (len) == 8 ? do_it(u64) : (otherwise))
+
 /**
- * cmpxchg16_user() - CMPXCHG16B on the client's memory
- * @hva: where, aligned
- * @old: what must be there
- * @new: what is to be
+ * user_read() - reads the client's memory, of which a slot has been made
+ * @hva: where
+ * @data: where to; undefined if it fails
+ * @len: how much, within a page. 1, 2, 4 and 8 bytes are read at once
  *
- * Return: 0; 1 if there was something else; -EFAULT.
+ * Return: 0 or not.
  */
-int cmpxchg16_user(hva_t hva, const u64 old[2], const u64 new[2])
+int user_read(hva_t hva, void *data, unsigned int len)
+{
+#define LOAD(type) ({							\
+	type v;								\
+	int error = __get_user(v, (type __user *)hva);			\
+	put_unaligned(v, (type *)data);					\
+	error;								\
+})
+	return BY_SIZE(len, LOAD, __copy_from_user(data, (void __user *)hva, len));
+}
+
+/**
+ * user_write() - writes it
+ * @hva: where
+ * @data: what
+ * @len: how much, as above
+ *
+ * Return: 0 or not.
+ */
+int user_write(hva_t hva, const void *data, unsigned int len)
+{
+#define STORE(type)	__put_user(get_unaligned((const type *)data), (type __user *)hva)
+	return BY_SIZE(len, STORE, __copy_to_user((void __user *)hva, data, len));
+}
+
+static int cmpxchg16(hva_t hva, const u64 old[2], const u64 new[2])
 {
 	struct bytes16 __user *p = (void __user *)hva;
 	u64 low = old[0], high = old[1];
@@ -121,4 +152,23 @@ int cmpxchg16_user(hva_t hva, const u64 old[2], const u64 new[2])
 		     : "b" (new[0]), "c" (new[1]) : "memory", "cc");
 	user_access_end();
 	return error ?: differs;
+}
+
+/**
+ * user_cmpxchg() - a locked CMPXCHG on it
+ * @hva: where
+ * @old: what must be there
+ * @new: what is to be
+ * @len: 1, 2, 4, 8, or 16 with @hva, @old and @new aligned
+ *
+ * Return: 0; 1 if there was something else; -EFAULT.
+ */
+int user_cmpxchg(hva_t hva, const void *old, const void *new, unsigned int len)
+{
+#define CMPXCHG(type) ({						\
+	type o = get_unaligned((const type *)old);			\
+	type n = get_unaligned((const type *)new);			\
+	__try_cmpxchg_user((type __user *)hva, &o, n, fault_##type);	\
+})
+	return BY_SIZE(len, CMPXCHG, cmpxchg16(hva, old, new));
 }

@@ -69,9 +69,10 @@ struct emulator {
 	bool pio_ready;			/* pio_data holds what an IN has brought */
 
 	struct translation tlb[NR_TLB];
+	hva_t code;			/* of tlb[TLB_CODE], if that holds something */
 	struct guest_fault fault;	/* of the last walk, if it found one */
 
-	bool shadow;			/* interrupts wait for the end of this instruction */
+	bool single;			/* TF, or an interrupt shadow: one instruction */
 	bool tpr_lowered;		/* CR8, of which the client's APIC must hear */
 	int error;			/* EMU_ERROR: RUN's errno */
 	const char *why;		/* EMU_UNHANDLED: if not for the instruction itself */
@@ -91,6 +92,11 @@ static struct emulator *emulator_get(struct vcpu *vcpu)
 	em = kzalloc(sizeof(*em), GFP_KERNEL_ACCOUNT);
 	if (!em)
 		return NULL;
+	em->emu.kept = kvzalloc(EMU_KEPT * sizeof(*em->emu.kept), GFP_KERNEL_ACCOUNT);
+	if (!em->emu.kept) {
+		kfree(em);
+		return NULL;
+	}
 	em->vcpu = vcpu;
 	em->emu.regs = vcpu->r;
 	em->emu.port_data = vcpu->pio_data;
@@ -104,6 +110,8 @@ static struct emulator *emulator_get(struct vcpu *vcpu)
  */
 void emulator_free(struct vcpu *vcpu)
 {
+	if (vcpu->emulator)
+		kvfree(vcpu->emulator->emu.kept);
 	kfree(vcpu->emulator);
 	vcpu->emulator = NULL;
 }
@@ -352,12 +360,13 @@ static enum emu_result read_device(struct emulator *em, gpa_t gpa, unsigned int 
 static inline enum emu_result read_part(struct emulator *em, gpa_t gpa, unsigned int len,
 					void *data)
 {
-	int r;
+	struct memslot *slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
 
-	if (!is_memory(em->vcpu, gpa, false))
+	if (!slot)
 		return read_device(em, gpa, len, data);
-	r = read_guest(em->vcpu, gpa, data, len);
-	return r ? host_error(em, r) : EMU_OK;
+	if (user_read(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), data, len))
+		return host_error(em, -EFAULT);
+	return EMU_OK;
 }
 
 static noinline enum emu_result read_across(struct emulator *em, u64 linear, void *data,
@@ -410,11 +419,18 @@ static enum emu_result mmio_write(struct emulator *em, gpa_t gpa, unsigned int l
 }
 
 static inline enum emu_result write_part(struct emulator *em, gpa_t gpa, unsigned int len,
-				  const void *data)
+					 const void *data)
 {
-	if (!is_memory(em->vcpu, gpa, true))
+	struct memslot *slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
+
+	if (!slot || slot->flags & MINIVMM_MEM_READONLY)
 		return mmio_write(em, gpa, len, data);
-	return write_guest(em->vcpu, gpa, data, len) ? host_error(em, -EFAULT) : EMU_OK;
+	if (user_write(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), data, len))
+		return host_error(em, -EFAULT);
+	if (slot->dirty_bitmap)
+		mark_page_dirty(slot, gpa_to_gfn(gpa));
+	mmu_guest_wrote(em->vcpu->vm, gpa, len);
+	return EMU_OK;
 }
 
 static noinline enum emu_result write_across(struct emulator *em, u64 linear, const void *data,
@@ -444,30 +460,6 @@ enum emu_result emu_host_write(struct emu *e, u64 linear, const void *data, unsi
 	return r == EMU_OK ? write_part(em, gpa, len, data) : r;
 }
 
-/* 0, 1 if there isn't old, -EFAULT: the client may have unmapped it. */
-static int cmpxchg_user(hva_t hva, const void *old, const void *new, unsigned int len)
-{
-#define CMPXCHG(type) ({							\
-	type o, n;								\
-	memcpy(&o, old, sizeof(o));						\
-	memcpy(&n, new, sizeof(n));						\
-	__try_cmpxchg_user((type __user *)hva, &o, n, fault_##type);		\
-})
-	switch (len) {
-	case 1:
-		return CMPXCHG(u8);
-	case 2:
-		return CMPXCHG(u16);
-	case 4:
-		return CMPXCHG(u32);
-	case 8:
-		return CMPXCHG(u64);
-	default:
-		return cmpxchg16_user(hva, old, new);
-	}
-#undef CMPXCHG
-}
-
 enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, const void *old, const void *new,
 				 unsigned int len, unsigned int access)
 {
@@ -486,7 +478,7 @@ enum emu_result emu_host_cmpxchg(struct emu *e, u64 linear, const void *old, con
 	if (!is_memory(em->vcpu, gpa, true))
 		return mmio_write(em, gpa, len, new);
 	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(gpa));
-	ret = cmpxchg_user(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), old, new, len);
+	ret = user_cmpxchg(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), old, new, len);
 	if (ret < 0)
 		return host_error(em, ret);
 	mark_page_dirty(slot, gpa_to_gfn(gpa));
@@ -506,21 +498,53 @@ enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
 	return is_memory(em->vcpu, gpa, access & EMU_WRITE) ? EMU_OK : EMU_IO;
 }
 
+/* Where the page of code is. */
+static noinline enum emu_result find_code(struct emulator *em, gva_t linear, u32 access)
+{
+	struct translation *t = &em->tlb[TLB_CODE];
+	struct memslot *slot;
+	enum emu_result r;
+
+	r = tlb_fill(em, t, linear, access);
+	if (r != EMU_OK)
+		return r;
+	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(t->gpa));
+	if (!slot) {
+		t->page = NO_PAGE;
+		return unhandled(em, "it isn't in memory");
+	}
+	em->code = slot_hva(slot, gpa_to_gfn(t->gpa));
+	return EMU_OK;
+}
+
+/* Mostly there are so many bytes that two words, which may overlap, are all. */
 enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned int len)
 {
 	struct emulator *em = to_emulator(e);
-	enum emu_result r;
-	gpa_t gpa;
-	int ret;
+	u32 access = ACCESS_FETCH | walk_access(e, EMU_READ);
+	u64 first, last;
+	hva_t hva;
 
-	r = translate(em, linear, ACCESS_FETCH | walk_access(e, EMU_READ), &gpa);
-	if (r != EMU_OK)
-		return r;
-	ret = read_guest(em->vcpu, gpa, bytes, len);
-	if (!ret)
-		return EMU_OK;
-	return is_memory(em->vcpu, gpa, false) ? host_error(em, ret) :
-						 unhandled(em, "it isn't in memory");
+	if (em->tlb[TLB_CODE].page != (linear & PAGE_MASK) || em->tlb[TLB_CODE].access != access) {
+		enum emu_result r = find_code(em, linear, access);
+
+		if (r != EMU_OK)
+			return r;
+	}
+	hva = em->code + offset_in_page(linear);
+	if (len < 8)
+		return __copy_from_user(bytes, (void __user *)hva, len) ? host_error(em, -EFAULT) :
+									   EMU_OK;
+	__uaccess_begin_nospec();
+	unsafe_get_user(first, (u64 __user *)hva, unreadable);
+	unsafe_get_user(last, (u64 __user *)(hva + len - 8), unreadable);
+	__uaccess_end();
+	memcpy(bytes + len - 8, &last, 8);
+	memcpy(bytes, &first, 8);
+	return EMU_OK;
+unreadable:
+	__uaccess_end();
+	return host_error(em, -EFAULT);
 }
 
 /* ---- the vCPU -------------------------------------------------------------------------------- */
@@ -1061,10 +1085,10 @@ static inline bool is_special(const struct emulator *em)
 {
 	const struct emu *e = &em->emu;
 
+	/* translations depend on AC, by SMAP; what else is taken away doesn't matter at once */
 	return e->out.what | e->out.seg_changed | em->queued | em->pio_wanted | em->tpr_lowered |
-	       em->shadow | (e->rflags & X86_EFLAGS_TF) |
-	       (e->out.rflags & ~e->rflags & X86_EFLAGS_IF) |
-	       ((e->out.rflags ^ e->rflags) & X86_EFLAGS_AC);	/* SMAP: translations depend on it */
+	       em->single | ((e->out.rflags ^ e->rflags) & (e->out.rflags | X86_EFLAGS_AC) &
+			     (X86_EFLAGS_TF | X86_EFLAGS_IF | X86_EFLAGS_AC));
 }
 
 static inline bool has_work(struct vcpu *vcpu, unsigned long other_than)
@@ -1114,7 +1138,7 @@ static int run_batch(struct emulator *em, int *budget)
 	unsigned long changed;
 	int idx, n = 0;
 
-	em->shadow = hw_interrupt_shadow(vcpu);
+	em->single = e->rflags & X86_EFLAGS_TF || hw_interrupt_shadow(vcpu);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	do {
 		em->logged = em->replayed = 0;

@@ -695,7 +695,10 @@ int emulate_task_switch(struct vcpu *vcpu, u16 selector, unsigned int source, in
 /* For whoever changes a vCPU's state between two RUNs. */
 void emulator_forget(struct vcpu *vcpu);
 void emulator_free(struct vcpu *vcpu);
-int cmpxchg16_user(hva_t hva, const u64 old[2], const u64 new[2]);	/* emulate_cpu.c */
+/* emulate_cpu.c: memory of a slot. 0 or not; the last 1 if there isn't old, -EFAULT. */
+int user_read(hva_t hva, void *data, unsigned int len);
+int user_write(hva_t hva, const void *data, unsigned int len);
+int user_cmpxchg(hva_t hva, const void *old, const void *new, unsigned int len);
 
 /* ---- cpuid.c --------------------------------------------------------------------------------- */
 

@@ -341,11 +341,10 @@ static const struct { u8 op, imm, flags; } groups[GROUPS_END - G1][8] = {
  * Fetches what there is, after what has been, up to the end of the page or of the segment. OK: at
  * least one byte.
  */
-static enum emu_result fetch(struct emu *e)
+static inline enum emu_result fetch(struct emu *e, unsigned int avail)
 {
-	struct insn *insn = &e->insn;
-	u64 at = e->rip + insn->avail;
-	unsigned int len = EMU_INSN_MAX - insn->avail;
+	unsigned int len = EMU_INSN_MAX - avail, in_page;
+	u64 at = e->rip + avail;
 	enum emu_result r;
 
 	if (!len)
@@ -359,13 +358,16 @@ static enum emu_result fetch(struct emu *e)
 		at = (u32)at;
 		if (at > cs->limit)
 			return emu_gp(e);
-		len = min_t(u64, len, cs->limit - at + 1);
+		if (cs->limit - (u32)at < len)
+			len = cs->limit - (u32)at + 1;
 		at = (u32)(cs->base + at);
 	}
-	len = min_t(unsigned int, len, EMU_PAGE - (at & (EMU_PAGE - 1)));
-	r = emu_host_fetch(e, at, insn->bytes + insn->avail, len);
+	in_page = EMU_PAGE - (at & (EMU_PAGE - 1));
+	if (len > in_page)
+		len = in_page;
+	r = emu_host_fetch(e, at, e->insn.bytes + avail, len);
 	if (r == EMU_OK)
-		insn->avail += len;
+		e->insn.avail = avail + len;
 	return r;
 }
 
@@ -437,44 +439,41 @@ static void prefixes(struct emu *e)
 
 /* ---- ModRM ----------------------------------------------------------------------------------- */
 
-static u64 base_reg(struct emu *e, unsigned int reg)
+static u8 base_reg(const struct insn *insn, unsigned int reg)
 {
-	return e->regs[reg | (e->insn.rex & 1) << 3];
+	return reg | (insn->rex & 1) << 3;
 }
 
-/* Each of these sets segment and base of an address. True: it is only a displacement. */
-static bool address16(struct emu *e)
+/* Each of these sets segment and registers of an address. True: it is only a displacement. */
+static bool address16(struct insn *insn)
 {
 	static const s8 regs[8][2] = {
 		{ EMU_RBX, EMU_RSI }, { EMU_RBX, EMU_RDI }, { EMU_RBP, EMU_RSI },
 		{ EMU_RBP, EMU_RDI }, { EMU_RSI, -1 }, { EMU_RDI, -1 }, { EMU_RBP, -1 },
 		{ EMU_RBX, -1 },
 	};
-	struct insn *insn = &e->insn;
 	const s8 *reg = regs[insn->modrm & 7];
 
 	if ((insn->modrm & 0xc7) == 0x06)
 		return true;
-	insn->ea = e->regs[reg[0]];
-	if (reg[1] >= 0)
-		insn->ea += e->regs[reg[1]];
+	insn->base = reg[0];
+	insn->index = reg[1];
 	if (reg[0] == EMU_RBP)
 		insn->seg = EMU_SS;
 	return false;
 }
 
-static bool sib(struct emu *e)
+static bool sib(struct insn *insn)
 {
-	struct insn *insn = &e->insn;
 	u8 byte = next_byte(insn);
 	unsigned int index = ((byte >> 3) & 7) | (insn->rex & 2) << 2, base = byte & 7;
 
 	if (index != EMU_RSP)	/* r12 can be an index, RSP can't */
-		insn->ea = e->regs[index] << (byte >> 6);
+		insn->index = index;
+	insn->scale = byte >> 6;
 	if (base == EMU_RBP && insn->modrm >> 6 == 0)
 		return true;
-	insn->ea += base_reg(e, base);
-	insn->sp_base = base == EMU_RSP && !(insn->rex & 1);
+	insn->base = base_reg(insn, base);
 	if ((base == EMU_RSP || base == EMU_RBP) && !(insn->rex & 1))
 		insn->seg = EMU_SS;
 	return false;
@@ -486,18 +485,18 @@ static bool address32(struct emu *e)
 	unsigned int rm = insn->modrm & 7;
 
 	if (rm == EMU_RSP)
-		return sib(e);
+		return sib(insn);
 	if (rm == EMU_RBP && insn->modrm >> 6 == 0) {
 		insn->rip_relative = e->mode == EMU_LONG;
 		return true;
 	}
-	insn->ea = base_reg(e, rm);
+	insn->base = base_reg(insn, rm);
 	if (rm == EMU_RBP && !(insn->rex & 1))
 		insn->seg = EMU_SS;
 	return false;
 }
 
-/* The memory operand: its segment, and its offset but for RIP and truncation (finish()). */
+/* The memory operand: its segment, and what its offset is made of. */
 static void memory_operand(struct emu *e)
 {
 	struct insn *insn = &e->insn;
@@ -506,11 +505,11 @@ static void memory_operand(struct emu *e)
 
 	insn->mem = true;
 	insn->seg = EMU_DS;
-	disp_only = insn->ad_size == 2 ? address16(e) : address32(e);
+	disp_only = insn->ad_size == 2 ? address16(insn) : address32(e);
 	if (mod == 1)
-		insn->ea += next_number(insn, 1);
+		insn->disp = next_number(insn, 1);
 	else if (mod == 2 || disp_only)
-		insn->ea += next_number(insn, insn->ad_size == 2 ? 2 : 4);
+		insn->disp = next_number(insn, insn->ad_size == 2 ? 2 : 4);
 }
 
 /* ---- opcode ---------------------------------------------------------------------------------- */
@@ -518,8 +517,8 @@ static void memory_operand(struct emu *e)
 static void set_opcode(struct insn *insn, const struct opcode *op)
 {
 	insn->op = op->op;
-	insn->dst = op->dst;
-	insn->src = op->src;
+	insn->dst.type = op->dst;
+	insn->src.type = op->src;
 	insn->imm_kind = op->imm;
 	insn->flags = op->flags;
 }
@@ -604,7 +603,7 @@ static void escape(struct emu *e)
 		vex(e);
 	} else {	/* its elder */
 		insn->op = insn->opcode == 0x62 ? OP_BOUND : OP_LES;
-		insn->dst = K_G;
+		insn->dst.type = K_G;
 	}
 }
 
@@ -615,7 +614,7 @@ static void resolve_group(struct insn *insn, unsigned int group)
 	insn->op = groups[group - G1][reg].op;
 	insn->flags |= groups[group - G1][reg].flags;
 	if (groups[group - G1][reg].imm) {
-		insn->src = K_I;
+		insn->src.type = K_I;
 		insn->imm_kind = insn->flags & BYTE ? I_B : I_Z;
 	}
 }
@@ -630,8 +629,8 @@ static void resolve_odd(struct emu *e)
 		insn->op = OP_MOVSX;
 		if (e->mode != EMU_LONG) {
 			insn->op = OP_ARPL;
-			insn->dst = K_EW;
-			insn->src = K_G;
+			insn->dst.type = K_EW;
+			insn->src.type = K_G;
 		}
 		break;
 	case 0x8e:		/* CS isn't loaded so, and there are six */
@@ -714,24 +713,113 @@ static unsigned int imm_size(const struct emu *e)
 	return 0;
 }
 
-/* With all bytes read: addresses that depend on the length, and on the address size. */
-static void finish(struct emu *e)
-{
-	struct insn *insn = &e->insn;
+/* ---- operands -------------------------------------------------------------------------------- */
 
+static void place_reg(const struct insn *insn, struct emu_place *p, unsigned int reg)
+{
+	p->type = T_REG;
+	if (p->size == 1 && !insn->rex && reg >= 4 && reg < 8) {	/* AH, CH, DH, BH */
+		reg -= 4;
+		p->shift = 8;
+	}
+	p->reg = reg;
+}
+
+static void place_rm(const struct insn *insn, struct emu_place *p)
+{
+	if (insn->mem)
+		p->type = T_MEM;
+	else
+		place_reg(insn, p, base_reg(insn, insn->modrm & 7));
+}
+
+/* Which register, memory or number it is. */
+static void place(struct insn *insn, struct emu_place *p)
+{
+	u8 kind = p->type;
+
+	p->size = insn->op_size;
+	switch (kind) {
+	case K_NONE:
+		p->type = T_NONE;
+		break;
+	case K_EB:
+		p->size = 1;
+		place_rm(insn, p);
+		break;
+	case K_EW:
+		p->size = 2;
+		place_rm(insn, p);
+		break;
+	case K_ED:
+		p->size = min_t(u8, insn->op_size, 4);
+		place_rm(insn, p);
+		break;
+	case K_E:
+		place_rm(insn, p);
+		break;
+	case K_G:
+		place_reg(insn, p, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
+		break;
+	case K_Z:
+		place_reg(insn, p, base_reg(insn, insn->opcode & 7));
+		break;
+	case K_A:
+		place_reg(insn, p, EMU_RAX);
+		break;
+	case K_CL:
+		p->size = 1;
+		place_reg(insn, p, EMU_RCX);
+		break;
+	case K_S:
+	case K_PS:
+		p->type = T_SEG;
+		p->reg = ((kind == K_S ? insn->modrm : insn->opcode) >> 3) & 7;
+		break;
+	case K_O:
+		p->type = T_MEM;
+		break;
+	case K_1:
+		insn->imm = 1;
+		p->type = T_VALUE;
+		break;
+	case K_I:
+		p->type = T_VALUE;
+		break;
+	}
+}
+
+/* With all bytes read. */
+static void finish(struct insn *insn)
+{
 	if (insn->imm_kind == I_O) {
 		insn->mem = true;
 		insn->seg = EMU_DS;
-		insn->ea = insn->imm;
+		insn->disp = insn->imm;
 	}
-	if (insn->rip_relative)
-		insn->ea += e->rip + insn->len;
-	if (insn->sp_base && insn->op == OP_POP)	/* addressed as it is after the pop */
-		insn->ea += insn->op_size;
-	if (insn->ad_size < 8)
-		insn->ea = emu_mask(insn->ea, insn->ad_size);
+	if (insn->base == EMU_RSP && insn->op == OP_POP)	/* addressed as it is after the pop */
+		insn->disp += insn->op_size;
 	if (insn->mem && insn->seg_override >= 0)
 		insn->seg = insn->seg_override;
+	place(insn, &insn->dst);
+	place(insn, &insn->src);
+	if (insn->src.type == T_SEG && insn->mem)	/* to a register go more */
+		insn->dst.size = 2;
+}
+
+/* The memory operand's offset, with the registers as they are. */
+static inline u64 address(const struct emu *e)
+{
+	const struct insn *insn = &e->insn;
+	u64 ea = insn->disp;
+
+	if (insn->base >= 0)
+		ea += e->regs[insn->base];
+	if (insn->index >= 0)
+		ea += e->regs[insn->index] << insn->scale;
+	if (insn->rip_relative)
+		ea += e->rip + insn->len;
+	return emu_mask(ea, insn->ad_size);
 }
 
 /* ---- all together ---------------------------------------------------------------------------- */
@@ -754,8 +842,8 @@ static enum emu_result decode(struct emu *e)
 {
 	struct insn *insn = &e->insn;
 
-	memset(insn, 0, offsetof(struct insn, avail));
-	insn->seg_override = -1;
+	memset(insn, 0, offsetof(struct insn, ea));
+	insn->seg_override = insn->base = insn->index = -1;
 	prefixes(e);
 	set_opcode(insn, &map_1byte[insn->opcode]);
 	if (insn->op == OP_ESCAPE)
@@ -769,10 +857,71 @@ static enum emu_result decode(struct emu *e)
 		resolve_odd(e);
 	if (insn->imm_kind)
 		insn->imm = next_number(insn, imm_size(e));
-	finish(e);
+	finish(insn);
 	if (insn->op == OP_UNDEFINED || (insn->flags & MEM && !insn->mem))
 		return emu_ud(e);
 	return EMU_OK;
+}
+
+/* ---- what has been decoded before ------------------------------------------------------------ */
+
+/*
+ * What decode() finds depends on the bytes and on nothing else but this, so that whether it is still
+ * right needs no knowledge of who writes to code, or of where linear addresses lead to. Never 0.
+ */
+static inline u8 code_kind(const struct emu *e)
+{
+	return 1 + 2 * e->mode + e->real32;
+}
+
+static inline u64 first_word(const struct insn *insn)
+{
+	u64 word;
+
+	memcpy(&word, insn->bytes, sizeof(word));
+	return word;
+}
+
+static inline bool recall(struct emu *e)
+{
+	const struct emu_kept *kept = &e->kept[e->rip % EMU_KEPT];
+	struct insn *insn = &e->insn;
+
+	if (kept->code != code_kind(e) || kept->len > insn->avail ||
+	    (kept->word ^ first_word(insn)) << kept->unused)
+		return false;
+	memcpy(insn, kept->decoded, sizeof(kept->decoded));
+	return true;
+}
+
+static inline void keep(struct emu *e)
+{
+	struct emu_kept *kept = &e->kept[e->rip % EMU_KEPT];
+	const struct insn *insn = &e->insn;
+
+	if (insn->len > sizeof(kept->word))
+		return;
+	kept->word = first_word(insn);
+	kept->len = insn->len;
+	kept->unused = 64 - 8 * insn->len;
+	kept->code = code_kind(e);
+	memcpy(kept->decoded, insn, sizeof(kept->decoded));
+}
+
+/* Of the bytes there are, and of more, if it has more. */
+static noinline enum emu_result decode_whole(struct emu *e)
+{
+	enum emu_result r = decode(e);
+
+	while (e->insn.len > e->insn.avail) {
+		r = fetch(e, e->insn.avail);
+		if (r != EMU_OK)
+			return r;
+		r = decode(e);
+	}
+	if (r == EMU_OK && e->kept)
+		keep(e);
+	return r;
 }
 
 enum emu_result emu_decode(struct emu *e)
@@ -781,13 +930,13 @@ enum emu_result emu_decode(struct emu *e)
 	enum emu_result r;
 
 	insn->avail = 0;
-	do {
-		r = fetch(e);
-		if (r != EMU_OK) {
-			insn->len = insn->avail;
-			return r;
-		}
-		r = decode(e);
-	} while (insn->len > insn->avail);
-	return r;
+	r = fetch(e, 0);
+	if (r == EMU_OK && !(e->kept && recall(e)))
+		r = decode_whole(e);
+	if (unlikely(r != EMU_OK)) {
+		insn->len = min_t(u8, insn->len, insn->avail);
+		return r;
+	}
+	insn->ea = insn->mem ? address(e) : 0;
+	return EMU_OK;
 }

@@ -51,9 +51,17 @@ struct emu_fault {
 	u64 address;	/* of a page fault */
 };
 
+/* Where an operand is: with its value, struct emu_operand, which begins so. */
+struct emu_place {
+	u8 type;	/* enum emu_operand_type; while it is decoded, enum emu_kind */
+	u8 size;
+	u8 reg;
+	u8 shift;	/* 8 for AH, CH, DH, BH */
+};
+
 /* One decoded instruction. */
 struct insn {
-	u64 ea;		/* the memory operand's offset */
+	u64 disp;	/* of the memory operand */
 	u64 imm;	/* sign-extended */
 
 	u8 len;		/* bytes that it has: the decoder's position while it works */
@@ -73,7 +81,6 @@ struct insn {
 
 	/* from the tables, groups resolved */
 	u8 op;		/* enum emu_op */
-	u8 dst, src;	/* enum emu_kind */
 	u8 imm_kind;
 	u8 flags;
 
@@ -81,19 +88,35 @@ struct insn {
 	u8 ad_size;	/* 2, 4, 8 */
 	bool mem;	/* there is a memory operand, at seg:ea */
 	bool rip_relative;
-	bool sp_base;	/* its address is made with RSP */
+	s8 base, index;	/* registers of its address, -1: none */
+	u8 scale;	/* a shift */
 	u8 seg;
+	struct emu_place dst, src;
 
-	/* last: all before starts as zero */
+	/* up to here it is decoded from the bytes, and starts as zero */
+	u64 ea;	/* the memory operand's offset */
 	u8 avail;	/* bytes that were fetched */
 	u8 bytes[EMU_INSN_ROOM];
 };
 
+#define EMU_KEPT	256	/* a power of two */
+
+/* A decoded instruction of at most 8 bytes. */
+struct emu_kept {
+	u64 word;	/* the bytes, and some behind */
+	u64 decoded[offsetof(struct insn, ea) / sizeof(u64)];
+	u8 len;
+	u8 unused;	/* bits of the word */
+	u8 code;	/* what it was decoded as; 0: nothing was */
+};
+
+enum emu_operand_type { T_NONE, T_REG, T_MEM, T_VALUE, T_SEG };
+
 struct emu_operand {
-	u8 type;	/* enum emu_operand_type */
+	u8 type;
 	u8 size;
 	u8 reg;
-	u8 shift;	/* 8 for AH, CH, DH, BH */
+	u8 shift;
 	u64 linear;
 	u64 val;
 	u64 old;	/* as it was loaded */
@@ -120,6 +143,7 @@ struct emu {
 	u8 cpl;
 	u16 batch;		/* most iterations of REP in one run */
 	void *port_data;	/* a page: the items of emu_host_in() and emu_host_out() */
+	struct emu_kept *kept;	/* EMU_KEPT of them, zero to begin with; or NULL */
 	u8 seg_valid;		/* which of seg, below, are what the guest has; 0 to begin with */
 
 	/* set by a callback: no further iteration of REP in this run, please */

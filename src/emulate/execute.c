@@ -124,84 +124,29 @@ enum emu_result emu_cmpxchg_system(struct emu *e, u64 linear, const void *old, c
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
-/* Before anything is written: the register has the value that it had when the instruction began. */
-static enum emu_result reg_operand(struct emu *e, struct emu_operand *o, unsigned int reg)
+static noinline enum emu_result locate_segment(struct emu *e, struct emu_operand *o)
 {
-	o->type = T_REG;
-	o->shift = 0;
-	if (o->size == 1 && !e->insn.rex && reg >= 4 && reg < 8) {	/* AH, CH, DH, BH */
-		reg -= 4;
-		o->shift = 8;
-	}
-	o->reg = reg;
-	o->val = emu_mask(e->regs[reg] >> o->shift, o->size);
-	return EMU_OK;
-}
-
-static enum emu_result rm_operand(struct emu *e, struct emu_operand *o)
-{
-	if (!e->insn.mem)
-		return reg_operand(e, o, (e->insn.modrm & 7) | (e->insn.rex & 1) << 3);
-	o->type = T_MEM;
-	return EMU_OK;
-}
-
-/* A segment register is stored to memory in 2 bytes, to a register in all. */
-static noinline enum emu_result sreg_operand(struct emu *e, struct emu_operand *o, unsigned int seg)
-{
-	if (seg > EMU_GS)
+	if (o->reg > EMU_GS)
 		return emu_ud(e);
 	o->type = T_VALUE;
-	o->val = emu_segment(e, seg)->selector;
-	if (e->insn.mem)
-		e->insn.op_size = 2;
+	o->val = emu_segment(e, o->reg)->selector;
 	return EMU_OK;
 }
 
-/* Which register, memory or number it is; and its value, but for memory's. */
-static enum emu_result locate(struct emu *e, struct emu_operand *o, u8 kind)
+/* Before anything is written, with the value that it has then; but for memory's. */
+static inline enum emu_result locate(struct emu *e, struct emu_operand *o,
+				     const struct emu_place *place)
 {
-	const struct insn *insn = &e->insn;
-
-	o->size = insn->op_size;
-	if (kind == K_G)	/* most instructions have one of each */
-		return reg_operand(e, o, ((insn->modrm >> 3) & 7) | (insn->rex & 4) << 1);
-	if (kind == K_E)
-		return rm_operand(e, o);
-	switch (kind) {
-	case K_NONE:
-		o->type = T_NONE;
-		break;
-	case K_EB:
-		o->size = 1;
-		return rm_operand(e, o);
-	case K_EW:
-		o->size = 2;
-		return rm_operand(e, o);
-	case K_ED:
-		o->size = min_t(u8, insn->op_size, 4);
-		return rm_operand(e, o);
-	case K_Z:
-		return reg_operand(e, o, (insn->opcode & 7) | (insn->rex & 1) << 3);
-	case K_A:
-		return reg_operand(e, o, EMU_RAX);
-	case K_S:
-		return sreg_operand(e, o, (insn->modrm >> 3) & 7);
-	case K_PS:
-		return sreg_operand(e, o, (insn->opcode >> 3) & 7);
-	case K_O:
-		o->type = T_MEM;
-		break;
-	case K_I:
-		o->type = T_VALUE;
-		o->val = emu_mask(insn->imm, o->size);
-		break;
-	case K_1:
-	case K_CL:
-		o->type = T_VALUE;
-		o->val = kind == K_1 ? 1 : (u8)e->regs[EMU_RCX];
-		break;
-	}
+	o->type = place->type;
+	o->size = place->size;
+	o->reg = place->reg;
+	o->shift = place->shift;
+	if (o->type == T_REG)
+		o->val = emu_mask(e->regs[place->reg] >> place->shift, place->size);
+	else if (o->type == T_VALUE)
+		o->val = emu_mask(e->insn.imm, place->size);
+	else if (unlikely(o->type == T_SEG))
+		return locate_segment(e, o);
 	return EMU_OK;
 }
 
@@ -217,19 +162,15 @@ static enum emu_result load(struct emu *e, struct emu_operand *o, u64 ea, bool r
 	return emu_host_read(e, o->linear, &o->val, o->size, write ? EMU_WRITE : EMU_READ);
 }
 
-static enum emu_result store(struct emu *e, struct emu_operand *o, bool atomic)
+static inline enum emu_result store(struct emu *e, struct emu_operand *o, bool atomic)
 {
-	switch (o->type) {
-	case T_REG:
+	if (o->type == T_REG)
 		set_reg(e, o->reg, o->shift, o->size, o->val);
-		break;
-	case T_MEM:
-		if (atomic)
-			return emu_host_cmpxchg(e, o->linear, &o->old, &o->val, o->size,
-						EMU_WRITE);
-		return emu_host_write(e, o->linear, &o->val, o->size, EMU_WRITE);
-	}
-	return EMU_OK;
+	if (o->type != T_MEM)
+		return EMU_OK;
+	if (atomic)
+		return emu_host_cmpxchg(e, o->linear, &o->old, &o->val, o->size, EMU_WRITE);
+	return emu_host_write(e, o->linear, &o->val, o->size, EMU_WRITE);
 }
 
 /* A register selects a bit of a string: the element that holds it may be far from the address. */
@@ -239,7 +180,7 @@ static u64 bit_address(const struct emu *e)
 	unsigned int shift = 64 - 8 * insn->op_size, bits = 8 * insn->op_size;
 	s64 offset = (s64)(e->src.val << shift) >> shift;
 
-	if (insn->src != K_G || !insn->mem)
+	if (insn->src.type != T_REG || !insn->mem)
 		return insn->ea;
 	return emu_mask(insn->ea + (u64)((offset & -(s64)bits) >> 3), insn->ad_size);
 }
@@ -251,7 +192,7 @@ static enum emu_result store_move(struct emu *e)
 	struct emu_operand *dst = &e->dst;
 	enum emu_result r;
 
-	locate(e, dst, e->insn.dst);
+	locate(e, dst, &e->insn.dst);
 	if (dst->type == T_REG) {
 		set_reg(e, dst->reg, dst->shift, dst->size, e->src.val);
 		return EMU_OK;
@@ -266,7 +207,7 @@ static enum emu_result op_mov(struct emu *e)
 {
 	enum emu_result r;
 
-	r = locate(e, &e->src, e->insn.src);
+	r = locate(e, &e->src, &e->insn.src);
 	if (r == EMU_OK && e->src.type == T_MEM)
 		r = load(e, &e->src, e->insn.ea, true, false);
 	return r == EMU_OK ? store_move(e) : r;
@@ -399,19 +340,19 @@ static const struct {
 	[OP_OUT] = { op_out, WHOLE },
 };
 
-static enum emu_result load_operands(struct emu *e, u16 flags)
+static inline enum emu_result load_operands(struct emu *e, u16 flags)
 {
 	u64 ea = e->insn.ea;
 	enum emu_result r;
 
-	r = locate(e, &e->src, e->insn.src);
+	r = locate(e, &e->src, &e->insn.src);
 	if (r == EMU_OK && e->src.type == T_MEM)
 		r = load(e, &e->src, ea, true, false);
 	if (r != EMU_OK)
 		return r;
 	if (flags & BITS)
 		ea = bit_address(e);
-	r = locate(e, &e->dst, e->insn.dst);
+	r = locate(e, &e->dst, &e->insn.dst);
 	if (r == EMU_OK && e->dst.type == T_MEM)
 		r = load(e, &e->dst, ea, !(flags & NO_LOAD), !(flags & NO_STORE));
 	e->dst.old = e->dst.val;
@@ -419,7 +360,7 @@ static enum emu_result load_operands(struct emu *e, u16 flags)
 }
 
 /* Load, operate, store. */
-static noinline enum emu_result usual_way(struct emu *e, u16 flags, bool atomic)
+static inline enum emu_result usual_way(struct emu *e, u16 flags, bool atomic)
 {
 	enum emu_result r;
 

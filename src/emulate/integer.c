@@ -15,36 +15,22 @@ static u64 sign_bit(unsigned int size)
 }
 
 /* PF, ZF and SF of a result. */
-static u64 result_flags(u64 result, unsigned int size)
+static inline u64 result_flags(u64 result, unsigned int size)
 {
-	u8 parity = result;
-	u64 flags = 0;
+	u64 top = result << (64 - 8 * size);
 
-	parity ^= parity >> 4;
-	if (!((0x6996 >> (parity & 15)) & 1))
-		flags |= PF;
-	if (!emu_mask(result, size))
-		flags |= ZF;
-	if (result & sign_bit(size))
-		flags |= SF;
-	return flags;
+	return (__builtin_parity(result & 0xff) ? 0 : PF) | (top ? 0 : ZF) | (top >> 56 & SF);
 }
 
 /* ... and CF, OF, AF from the vector of carries (borrows) out of each bit. */
-static u64 carry_flags(u64 carries, unsigned int size)
+static inline u64 carry_flags(u64 carries, unsigned int size)
 {
-	u64 sign = sign_bit(size), flags = 0;
+	u64 top = carries << (64 - 8 * size);
 
-	if (carries & sign)
-		flags |= CF;
-	if (!(carries & sign) != !(carries << 1 & sign))
-		flags |= OF;
-	if (carries & 8)
-		flags |= AF;
-	return flags;
+	return top >> 63 | (carries & 8) << 1 | ((top ^ top << 1) >> 52 & OF);
 }
 
-static u64 add(struct emu *e, u64 a, u64 b, bool carry, unsigned int size, u64 mask)
+static inline u64 add(struct emu *e, u64 a, u64 b, bool carry, unsigned int size, u64 mask)
 {
 	u64 r = a + b + carry;
 
@@ -52,7 +38,7 @@ static u64 add(struct emu *e, u64 a, u64 b, bool carry, unsigned int size, u64 m
 	return r;
 }
 
-static u64 sub(struct emu *e, u64 a, u64 b, bool borrow, unsigned int size, u64 mask)
+static inline u64 sub(struct emu *e, u64 a, u64 b, bool borrow, unsigned int size, u64 mask)
 {
 	u64 r = a - b - borrow;
 

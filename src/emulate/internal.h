@@ -21,8 +21,6 @@ enum {	/* control registers */
 	CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16, CR4_PCIDE = 1 << 17, CR4_OSXSAVE = 1 << 18,
 };
 
-enum emu_operand_type { T_NONE, T_REG, T_MEM, T_VALUE };
-
 /* What is special about an operation: flags of ops[]. */
 enum {
 	WHOLE	= 0x01,		/* does everything itself */

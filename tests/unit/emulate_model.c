@@ -108,6 +108,99 @@ static void test_code_limit_in_real_mode(void **state)
 	model_free(m);
 }
 
+/* What was decoded before is used again only for the same bytes, in the same kind of code. */
+static void test_code_changes(void **state)
+{
+	struct model *m = model_new(EMU_PROT32);
+
+	CODE(m, 0xb8, 1, 2, 3, 4, 0x90);
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->regs[EMU_RAX], 0x04030201);
+	m->e.rip -= 5;
+	model_put(m, m->e.rip + 4, "\5", 1);	/* the last byte of it */
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->regs[EMU_RAX], 0x05030201);
+	m->e.rip -= 5;
+	m->e.mode = EMU_PROT16;
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->e.rip, 0x1003);
+	assert_int_equal(m->regs[EMU_RAX], 0x05030201);
+	m->e.rip -= 3;
+	m->e.mode = EMU_LONG;
+	m->e.long_mode = true;
+	model_put(m, m->e.rip, "\x48", 1);	/* REX, where DEC was */
+	model_put(m, m->e.rip + 1, "\xff\xc0", 2);
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->regs[EMU_RAX], 0x05030202);
+	m->e.rip -= 3;
+	m->e.mode = EMU_PROT32;
+	m->e.long_mode = false;
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->e.rip, 0x1001);
+	assert_int_equal(m->regs[EMU_RAX], 0x05030201);
+	model_free(m);
+}
+
+/* Real mode with a code segment left from 32-bit code isn't real mode with one of its own. */
+static void test_code_in_both_real_modes(void **state)
+{
+	struct model *m = model_new(EMU_REAL);
+
+	CODE(m, 0xb8, 1, 2, 3, 4);
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->e.rip, 0x1003);
+	m->e.rip = 0x1000;
+	m->e.real32 = true;
+	assert_int_equal(model_run(m), EMU_OK);
+	assert_int_equal(m->e.rip, 0x1005);
+	assert_int_equal(m->regs[EMU_RAX], 0x04030201);
+	model_free(m);
+}
+
+/* ... and if all of it can still be fetched. */
+static void test_code_limit_falls(void **state)
+{
+	struct model *m = model_new(EMU_PROT32);
+	int i;
+
+	CODE(m, 0xb8, 1, 2, 3, 4);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(model_run(m), EMU_OK);
+		m->e.rip = 0x1000;
+	}
+	m->seg[EMU_CS].limit = 0x1003;
+	assert_fault(m, X86_GP, 0);
+	m->seg[EMU_CS].limit++;
+	assert_int_equal(model_run(m), EMU_OK);
+	model_free(m);
+}
+
+/* Addresses are made of the registers each time; with RIP, of where it is. */
+static void test_same_code_other_registers(void **state)
+{
+	struct model *m = model_new(EMU_LONG);
+	int i;
+
+	model_map(m, BUF, PAGE_ALL);
+	for (i = 0; i < 3; i++) {
+		m->e.rip = 0x1000;
+		CODE(m, 0x88, 0x44, 0x9e, 0x10);	/* mov %al, 0x10(%rsi,%rbx,4) */
+		m->regs[EMU_RAX] = 0x30 + i;
+		m->regs[EMU_RSI] = BUF + i;
+		m->regs[EMU_RBX] = 0x20 * i;
+		assert_int_equal(model_run(m), EMU_OK);
+		assert_int_equal(model_get(m, BUF + 0x10 + 0x81 * i, 1), 0x30 + i);
+	}
+	for (i = 0; i < 2; i++) {
+		m->e.rip = 0x1000 + i * EMU_KEPT;
+		CODE(m, 0x8a, 0x05, 0x10, 0, 0, 0);	/* mov 0x10(%rip), %al */
+		model_put(m, m->e.rip + 0x16, &(u8){ 0x40 + i }, 1);
+		assert_int_equal(model_run(m), EMU_OK);
+		assert_int_equal(m->regs[EMU_RAX] & 0xff, 0x40 + i);
+	}
+	model_free(m);
+}
+
 static void test_non_canonical_code(void **state)
 {
 	struct model *m = model_new(EMU_LONG);
@@ -1023,6 +1116,10 @@ int main(void)
 		cmocka_unit_test(test_code_at_end_of_page),
 		cmocka_unit_test(test_code_faults),
 		cmocka_unit_test(test_code_limits),
+		cmocka_unit_test(test_code_changes),
+		cmocka_unit_test(test_code_in_both_real_modes),
+		cmocka_unit_test(test_code_limit_falls),
+		cmocka_unit_test(test_same_code_other_registers),
 		cmocka_unit_test(test_code_limit_in_real_mode),
 		cmocka_unit_test(test_non_canonical_code),
 		cmocka_unit_test(test_too_long),

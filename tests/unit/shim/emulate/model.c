@@ -25,6 +25,7 @@ void model_init(struct model *m, enum emu_mode mode)
 {
 	memset(m, 0, sizeof(*m));
 	m->e.regs = m->regs;
+	m->e.kept = m->kept;
 	m->e.port_data = m->port_data;
 	m->e.batch = EMU_BATCH;
 	m->e.mode = mode;

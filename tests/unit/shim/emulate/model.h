@@ -17,6 +17,8 @@
 
 #include "emulate/emulate.h"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 #define MODEL_PAGES	32
 #define MODEL_ACCESSES	64
 
@@ -39,6 +41,7 @@ struct model_access {	/* of a device or a port */
 struct model {
 	struct emu e;			/* e.rip, e.rflags, e.mode, e.cpl: set them directly */
 	u64 regs[16];
+	struct emu_kept kept[EMU_KEPT];
 	struct minivmm_segment seg[EMU_NR_SEGS];
 	struct minivmm_dtable table[2];	/* GDT, IDT */
 	u64 sys[EMU_TSC + 1];		/* by EMU_CR0 and so on */
