@@ -797,7 +797,7 @@ static void finish(struct insn *insn)
 		insn->seg = EMU_DS;
 		insn->disp = insn->imm;
 	}
-	if (insn->base == EMU_RSP && insn->op == OP_POP)	/* addressed as it is after the pop */
+	if (insn->base == EMU_RSP && insn->op == OP_POP)	/* as it is after the pop */
 		insn->disp += insn->op_size;
 	if (insn->mem && insn->seg_override >= 0)
 		insn->seg = insn->seg_override;
@@ -866,8 +866,8 @@ static enum emu_result decode(struct emu *e)
 /* ---- what has been decoded before ------------------------------------------------------------ */
 
 /*
- * What decode() finds depends on the bytes and on nothing else but this, so that whether it is still
- * right needs no knowledge of who writes to code, or of where linear addresses lead to. Never 0.
+ * What decode() finds depends on the bytes and on nothing else but this: whether it is still right
+ * needs no knowledge of who writes to code, or of where linear addresses lead to. Never 0.
  */
 static inline u8 code_kind(const struct emu *e)
 {

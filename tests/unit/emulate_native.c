@@ -470,7 +470,8 @@ static u64 defined_flags(const struct form *f)
 	if (f->flags & CF_OF)
 		return 0x801;
 	if (f->flags & SHIFT) {
-		n = insn->imm_kind ? (u8)insn->imm : insn->src.type == T_VALUE ? 1 : guest->regs[EMU_RCX];
+		n = insn->imm_kind ? (u8)insn->imm :
+		    insn->src.type == T_VALUE ? 1 : guest->regs[EMU_RCX];
 		n &= size == 8 ? 63 : 31;
 		if (!n)
 			return FLAGS;
