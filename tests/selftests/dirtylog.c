@@ -15,47 +15,6 @@
 #define ALL_SET		MINIVMM_DIRTY_LOG_INITIALLY_SET
 #define LOGGED		200		/* pages: three words and a part of the fourth */
 
-/* A word of a line of /proc/cpuinfo. */
-static bool cpu_has(const char *line_begins, const char *word)
-{
-	FILE *f = fopen("/proc/cpuinfo", "r");
-	char line[4096];
-	bool has = false;
-
-	while (f && !has && fgets(line, sizeof(line), f))
-		has = !strncmp(line, line_begins, strlen(line_begins)) && strstr(line, word);
-	if (f)
-		fclose(f);
-	return has;
-}
-
-static bool parameter_is_on(const char *name)
-{
-	char path[96], c = 'N';
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/module/minivmm/parameters/%s", name);
-	f = fopen(path, "r");
-	if (f) {
-		c = fgetc(f);
-		fclose(f);
-	}
-	return c == 'Y';
-}
-
-static bool uses_ept(struct vm *vm)
-{
-	if (opt.oracle)
-		return kvm_has("ept");
-	return vm_extension(vm, MINIVMM_CAP_MMU) == MINIVMM_VM_MMU_EPT;
-}
-
-static bool ept_has_dirty_bits(void)
-{
-	return cpu_has("flags", " ept_ad") &&
-	       (opt.oracle ? kvm_has("eptad") : parameter_is_on("ept_ad"));
-}
-
 /* Does this VM's CPU log writes itself? */
 static bool uses_pml(struct vm *vm)
 {

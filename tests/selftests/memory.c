@@ -447,6 +447,9 @@ TEST(tables_in_a_readonly_slot)
 		u64 *tables = copy_tables(v->vm, TABLES, i ? A_AND_D : 0);
 		u64 before[6 * 512];
 
+		/* Bochs looks at EPT's W for A and D only if it has to treat all reads as writes. */
+		if (!i && uses_ept(v->vm) && !ept_has_dirty_bits())
+			continue;
 		memcpy(before, tables, sizeof(before));
 		add_slot(v->vm, 1, MINIVMM_MEM_READONLY, TABLES, 6 * PAGE, tables);
 		load_cr3(v, TABLES);

@@ -349,12 +349,12 @@ static void stats_add_up(void **state)
 	make_stats(&s);
 	assert_int_equal(read_stats(&c, &s, sizeof(s)), 0);
 	assert_int_equal(read_stats(&c, &s, sizeof(s)), 0);
-	assert_int_equal(c.nr, 2);
+	assert_int_equal(c.nr, 3);
 	counters_print(&c, "all", out);
 	fclose(out);
-	assert_true(c.list[0].value == 4000 && c.list[1].value == 2000);
+	assert_true(c.list[0].value == 4000 && c.list[1].value == 2000 && c.list[2].value == 110);
 	assert_null(strstr(text, "never"));
-	assert_null(strstr(text, "pages"));
+	assert_non_null(strstr(text, "pages"));
 	free(text);
 	counters_free(&c);
 }

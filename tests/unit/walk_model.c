@@ -33,8 +33,7 @@ static bool can_read(const void *p)
 	return !unreadable || (unsigned long)p / PAGE_SIZE != (unsigned long)unreadable / PAGE_SIZE;
 }
 
-#define __uaccess_begin_nospec()
-#define __uaccess_end()
+#undef unsafe_get_user
 #define unsafe_get_user(to, p, label)				\
 	do {							\
 		if (!can_read(p))				\

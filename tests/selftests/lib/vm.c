@@ -260,3 +260,46 @@ struct vcpu *boot(enum mode mode, const void *code, size_t size)
 {
 	return boot_in(vm_with_memory(MEM_SIZE), mode, code, size);
 }
+
+/* ---- what is under it ------------------------------------------------------------------------ */
+
+/* A word of a line of /proc/cpuinfo. */
+bool cpu_has(const char *line_begins, const char *word)
+{
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	char line[4096];
+	bool has = false;
+
+	while (f && !has && fgets(line, sizeof(line), f))
+		has = !strncmp(line, line_begins, strlen(line_begins)) && strstr(line, word);
+	if (f)
+		fclose(f);
+	return has;
+}
+
+bool parameter_is_on(const char *name)
+{
+	char path[96], c = 'N';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/module/minivmm/parameters/%s", name);
+	f = fopen(path, "r");
+	if (f) {
+		c = fgetc(f);
+		fclose(f);
+	}
+	return c == 'Y';
+}
+
+bool uses_ept(struct vm *vm)
+{
+	if (opt.oracle)
+		return kvm_has("ept");
+	return vm_extension(vm, MINIVMM_CAP_MMU) == MINIVMM_VM_MMU_EPT;
+}
+
+bool ept_has_dirty_bits(void)
+{
+	return cpu_has("flags", " ept_ad") &&
+	       (opt.oracle ? kvm_has("eptad") : parameter_is_on("ept_ad"));
+}
