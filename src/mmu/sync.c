@@ -21,33 +21,12 @@
 
 /* ---- reading guest tables with mmu_lock held ------------------------------------------------------ */
 
-static bool read_hva(hva_t hva, int guest_levels, u64 *entry)
+/* Some entries in a row, within a page. */
+static bool read_hva(hva_t hva, int guest_levels, u64 *entry, unsigned int n)
 {
-	u32 entry32;
-	int r;
-
-	pagefault_disable();
-	if (guest_levels == 2) {
-		r = __get_user(entry32, (u32 __user *)hva);
-		*entry = entry32;
-	} else {
-		r = __get_user(*entry, (u64 __user *)hva);
-	}
-	pagefault_enable();
-	return !r;
-}
-
-/* Some in a row, within a page. */
-bool shadow_read_entries(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry, unsigned int n)
-{
-	struct memslot *slot = gfn_to_slot(vm, gpa_to_gfn(gpa));
 	unsigned int i;
 	u32 entry32;
-	hva_t hva;
 
-	if (!slot || current->mm != vm->mm)
-		return false;
-	hva = slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
 	pagefault_disable();
 	__uaccess_begin_nospec();
 	for (i = 0; i < n; i++) {
@@ -65,6 +44,14 @@ unreadable:
 	__uaccess_end();
 	pagefault_enable();
 	return false;
+}
+
+bool shadow_read_entries(struct vm *vm, gpa_t gpa, int guest_levels, u64 *entry, unsigned int n)
+{
+	struct memslot *slot = gfn_to_slot(vm, gpa_to_gfn(gpa));
+
+	return slot && current->mm == vm->mm &&
+	       read_hva(slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), guest_levels, entry, n);
 }
 
 /* Where in its guest table the entry is that ours number i was made from. */
@@ -111,7 +98,7 @@ static bool sync_table(struct vm *vm, struct mmu_page *page)
 		return false;
 	for_each_set_bit(i, page->present, PT_ENTRIES) {
 		if (!read_hva(slot_hva(slot, page->gfn) + guest_offset(page, i),
-			      page->role.guest_levels, &new))
+			      page->role.guest_levels, &new, 1))
 			return false;
 		if (new != page->guest[i])
 			sync_entry(vm, page, i, new);
@@ -119,26 +106,30 @@ static bool sync_table(struct vm *vm, struct mmu_page *page)
 	return true;
 }
 
-/* Up to n tables: protected first, all with one flush, so that what is compared holds still. */
+/*
+ * Up to n tables: protected first, all with one flush, so that what is compared holds still. Each stays
+ * on the list until it is in step: who finds the list empty without the lock relies on that.
+ */
 static void sync_some(struct vm *vm, int n, struct list_head *freed)
 {
-	struct mmu_page *page, *next;
-	LIST_HEAD(batch);
+	struct mmu_page *page;
 	bool flush = false;
+	int found = 0;
 
-	list_for_each_entry_safe(page, next, &vm->shadow.unsync, unsync_link) {
-		if (!n--)
+	list_for_each_entry(page, &vm->shadow.unsync, unsync_link) {
+		if (found == n)
 			break;
-		list_move_tail(&page->unsync_link, &batch);
+		found++;
 		flush |= shadow_protect_table(vm, page->gfn);
 	}
 	if (flush)
 		vm_kick_and_wait(vm, REQ_TLB_FLUSH);
 	vm->shadow.seq++;
-	while (!list_empty(&batch)) {
-		page = list_first_entry(&batch, struct mmu_page, unsync_link);
-		list_del_init(&page->unsync_link);
-		if (!page->parents.word || !sync_table(vm, page))
+	while (found--) {
+		page = list_first_entry(&vm->shadow.unsync, struct mmu_page, unsync_link);
+		if (page->parents.word && sync_table(vm, page))
+			list_del_init(&page->unsync_link);
+		else
 			shadow_zap_page(vm, page, freed);
 	}
 }
