@@ -313,15 +313,16 @@ void hw_set_cr0(struct vcpu *vcpu, u64 cr0)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	vcpu_cr4(vcpu);
 	vcpu->cr0 = cr0;
 	__set_bit(R_CR0, &vcpu->reg_avail);
 	vmcs_writel(CR0_READ_SHADOW, cr0);
 	/* PE forced on would run the guest in a mode that it isn't in */
 	check_runnable(vmx);
 	vmcs_writel(GUEST_CR0, hardware_cr0(vmx));
-	if (!vmx->on_ept)	/* SMEP and SMAP are for tables of the guest's */
+	if (!vmx->on_ept) {	/* SMEP and SMAP are for tables of the guest's */
+		vcpu_cr4(vcpu);
 		vmcs_writel(GUEST_CR4, hardware_cr4(vmx));
+	}
 	if (vcpu->efer & EFER_LMA)
 		make_tr_64bit(vmx);
 }
