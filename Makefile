@@ -46,6 +46,7 @@ help:
 	@echo '  KVER=$(KVER)'
 	@echo '                   the kernel to build the module for'
 	@echo '  W=1, C=1         more warnings; sparse'
+	@echo '  JOBS=$(JOBS)           so many tests at a time'
 	@echo "  ONLY=…           only those checks that match: make check ONLY=\"unit 'penryn *'\""
 
 module:
@@ -84,13 +85,13 @@ build-for-use:
 	$(MAKE) -j$(JOBS) module tools/vmrun
 
 run-check:
-	@tests/check --kernel '$(KVER)' $(ONLY) || $(fail_quietly)
+	@tests/check --kernel '$(KVER)' --jobs $(JOBS) $(ONLY) || $(fail_quietly)
 
 run-check-all:
-	@tests/check --kernel '$(KVER)' --all-models $(ONLY) || $(fail_quietly)
+	@tests/check --kernel '$(KVER)' --jobs $(JOBS) --all-models $(ONLY) || $(fail_quietly)
 
 run-check-debug:
-	@tests/check --kernel '$(KVER)' --debug $(ONLY) || $(fail_quietly)
+	@tests/check --kernel '$(KVER)' --jobs $(JOBS) --debug $(ONLY) || $(fail_quietly)
 
 run-bench: all
 	@$(MAKE) -C tests/bench run
