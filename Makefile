@@ -103,6 +103,9 @@ sparse:
 install: all
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
 	install -D -m 755 tools/vmrun/vmrun $(DESTDIR)/usr/local/bin/vmrun
+	install -D -m 644 tools/vmrun/vmrun.1 $(DESTDIR)/usr/local/share/man/man1/vmrun.1
+	install -D -m 644 tools/vmrun/vmrun.bash \
+		$(DESTDIR)/usr/local/share/bash-completion/completions/vmrun
 	install -D -m 644 tools/60-minivmm.rules $(DESTDIR)/etc/udev/rules.d/60-minivmm.rules
 
 clean:

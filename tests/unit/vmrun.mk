@@ -12,7 +12,7 @@ VMRUN_OBJS := $(patsubst $(VMRUN_SRC)/%.c,$(VMRUN_OUT)/%.o,$(filter-out %/main.c
 	$(wildcard $(addprefix $(VMRUN_SRC)/,*.c loaders/*.c devices/*.c))))
 
 VMRUN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -pthread \
-		-I$(VMRUN_TOP)/include/uapi -I$(VMRUN_SRC) -MMD -MP \
+		-DVMRUN_SOURCE='"$(abspath $(VMRUN_SRC))"' -I$(VMRUN_TOP)/include/uapi -I$(VMRUN_SRC) -MMD -MP \
 		-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 .PHONY: check-vmrun

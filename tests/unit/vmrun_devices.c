@@ -241,6 +241,35 @@ static void acpi_powers_off(void **state)
 	assert_non_null(strstr(f->stop_why, "powered off"));
 }
 
+static void power_button(void **state)
+{
+	struct fake *f = *state;
+
+	assert_false(f->button.press(f->button.opaque));	/* not enabled: it only shows */
+	assert_int_equal(inw(f, 0x600), 0x100);
+	assert_int_equal(f->level[9], 0);
+	outw(f, 0x600, 0xfeff);
+	assert_int_equal(inw(f, 0x600), 0x100);			/* ones clear, zeros don't */
+	outw(f, 0x600, 0x100);
+	assert_int_equal(inw(f, 0x600), 0);
+
+	outw(f, 0x602, 0x100);
+	assert_true(f->button.press(f->button.opaque));
+	assert_int_equal(f->level[9], 1);
+	assert_true(f->button.press(f->button.opaque));
+	assert_int_equal(f->moves[9], 1);
+	outb(f, 0x600, 0xff);					/* the other byte */
+	assert_int_equal(f->level[9], 1);
+	outb(f, 0x601, 1);
+	assert_int_equal(f->level[9], 0);
+	assert_int_equal(f->stop_code, FAKE_NO_STOP);
+
+	outw(f, 0x602, 0);					/* an event from before */
+	f->button.press(f->button.opaque);
+	outw(f, 0x602, 0x100);
+	assert_int_equal(f->level[9], 1);
+}
+
 static void debug_exit(void **state)
 {
 	struct fake *f = *state;
@@ -280,6 +309,7 @@ int main(void)
 		machine_test(resets),
 		machine_test(pci_address_is_no_reset),
 		machine_test(acpi_powers_off),
+		machine_test(power_button),
 		machine_test(debug_exit),
 		machine_test(debug_console),
 	};

@@ -32,6 +32,7 @@ struct fake {
 	struct fwcfg fwcfg;
 	struct chardev chr;
 	struct stopper stopper;
+	struct power_button button;
 	struct device_set devices;
 
 	int level[FAKE_IRQS];
@@ -98,7 +99,7 @@ static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr
 	struct fake *f = calloc(1, sizeof(*f));
 	struct device_env env = {
 		.ports = &f->ports, .mmio = &f->mmio, .irqs = &f->irqs, .console = &f->chr,
-		.stopper = &f->stopper, .low_ram = 0xc0000000, .high_ram = 1ULL << 32,
+		.stopper = &f->stopper, .power_button = &f->button, .low_ram = 0xc0000000, .high_ram = 1ULL << 32,
 		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
 		.disks = disks, .nr_disks = nr, .cpus = 3,
 	};

@@ -84,10 +84,12 @@ static int start(const char *line, struct machine *m, struct error *err)
 	snprintf(text, sizeof(text), "%s", line);
 	for (word = strtok(text, " "); word && argc < WORDS_MAX - 1; word = strtok(NULL, " "))
 		argv[argc++] = word;
-	if (options_parse(&o, argc, argv, stdout, err) != OPTIONS_RUN)
-		return EXIT_USAGE;
-	rc = machine_create(m, &o, err);
-	machine_destroy(m);
+	rc = EXIT_USAGE;
+	if (options_parse(&o, argc, argv, stdout, err) == OPTIONS_RUN) {
+		rc = machine_create(m, &o, err);
+		machine_destroy(m);
+	}
+	options_free(&o);
 	return rc;
 }
 
@@ -105,6 +107,7 @@ static void lines_that_start(void **state)
 		{ "disk --cdrom cd --bios=bios --boot-menu", "disk image", false },
 		{ "cd --disk disk --bios=bios --debug-bios", "CD image", true },
 		{ "program --disk disk", "boot sector", false },
+		{ "program --disk disk --append words", "boot sector", false },
 	};
 	struct machine m;
 	struct error err;
@@ -139,6 +142,8 @@ static void lines_that_are_refused(void **state)
 		{ "--bios=empty", EXIT_IMAGE, "empty" },
 		{ "--bios=bios --mem 2M", EXIT_IMAGE, "at least 4 MiB" },
 		{ "--bios=bios --initrd zeros", EXIT_IMAGE, "--initrd goes with a kernel" },
+		{ "--bios=bios --append words", EXIT_IMAGE, "--append goes with a kernel" },
+		{ "disk --bios=bios --append words", EXIT_IMAGE, "--append goes with a kernel" },
 		{ "--bios=bios --disk missing", EXIT_IMAGE, "missing: No such file" },
 		{ "--bios=bios --disk empty", EXIT_IMAGE, "smaller than a sector" },
 		{ "--bios=bios --disk .,ro", EXIT_IMAGE, "neither a file nor a block device" },

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,6 +40,7 @@ static enum options_result parse(const char *line)
 	said = NULL;
 	out = open_memstream(&said, &size);
 	err.text[0] = 0;
+	options_free(&o);
 	rc = options_parse(&o, argc, argv, out, &err);
 	fclose(out);
 	return rc;
@@ -60,7 +62,8 @@ static void defaults(void **state)
 	assert_int_equal(o.cpus, 1);
 	assert_int_equal(o.mmu, MMU_AUTO);
 	assert_string_equal(o.dev, "/dev/minivmm");
-	assert_string_equal(o.append, "console=ttyS0");
+	assert_null(o.append);
+	assert_null(o.name);
 	assert_null(o.initrd);
 	assert_false(o.flat.forced);
 	assert_true(o.timeout == 0);
@@ -145,6 +148,19 @@ static void switches(void **state)
 	assert_bad("-x kernel", "-x");
 	assert_bad("kernel --mem", "needs a value");
 	assert_bad("--stats=yes kernel", "--stats");
+	assert_bad("--debug-bios=yes kernel", "--debug-bios");
+	assert_int_equal(parse("--stats=0.5 kernel"), OPTIONS_RUN);
+	assert_true(o.stats && o.stats_interval == 0.5);
+	assert_int_equal(parse("--stats kernel"), OPTIONS_RUN);
+	assert_true(o.stats && !o.stats_interval);
+	assert_int_equal(parse("--kernel one --disk two"), OPTIONS_RUN);
+	assert_string_equal(o.image, "one");
+	assert_bad("--kernel one two", "two");
+	assert_int_equal(parse("--name a-1_b.C kernel"), OPTIONS_RUN);
+	assert_string_equal(o.name, "a-1_b.C");
+	assert_bad("--name ../x kernel", "--name");
+	assert_bad("--name .x kernel", "--name");
+	assert_bad("--name '' kernel", "--name");
 }
 
 static void firmware_and_drives(void **state)
@@ -170,6 +186,108 @@ static void firmware_and_drives(void **state)
 	assert_bad("--entry-mode real --bios", "--entry-mode");
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void words_in_a_file(void **state)
+{
+	char path[] = "/tmp/vmrun-options-XXXXXX", line[100];
+
+	(void)state;
+	close(mkstemp(path));
+	write_file(path, "# what one needs often\n--mem 64M # and more\n\t--append 'a # \"b\\'\n"
+		   "--initrd \"c d\"e\\ \\#f --disk=a#b\n\n--cpus 2");
+	snprintf(line, sizeof(line), "@%s kernel --cpus 3", path);
+	if (parse(line) != OPTIONS_RUN)
+		fail_msg("%s", err.text);
+	assert_int_equal(o.mem, 64 << 20);
+	assert_string_equal(o.append, "a # \"b\\");
+	assert_string_equal(o.initrd, "c de #f");
+	assert_string_equal(o.drives[0].path, "a#b");
+	assert_string_equal(o.image, "kernel");
+	assert_int_equal(o.cpus, 3);			/* the later one wins */
+	snprintf(line, sizeof(line), "-- @%s", path);
+	assert_int_equal(parse(line), OPTIONS_RUN);
+	assert_true(o.image[0] == '@');
+
+	snprintf(line, sizeof(line), "@%s", path);
+	write_file(path, "--mem 64M\n--append 'a\nb\n");
+	assert_bad(line, ":2: this quote has no end");
+	write_file(path, "");
+	assert_bad(line, "which image?");
+	unlink(path);
+	assert_bad(line, "No such file");
+	assert_bad("@/", "@/");
+	assert_bad("@/dev/zero", "not a text");
+}
+
+static char *read_source(const char *name)
+{
+	char path[256], *text = calloc(1, 65536);
+	FILE *f;
+
+	snprintf(path, sizeof(path), VMRUN_SOURCE "/%s", name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_in_range(fread(text, 1, 65536, f), 1, 65535);
+	fclose(f);
+	return text;
+}
+
+/* troff's way to write it, and how it goes on. */
+static bool manual_has(const char *manual, const char *option)
+{
+	char roff[100] = "", *p = roff;
+
+	for (; *option; option++) {
+		if (*option == '-')
+			*p++ = '\\';
+		*p++ = *option;
+	}
+	for (; (manual = strstr(manual, roff)); manual++)
+		if (strchr(" \n[,", manual[strlen(roff)]))
+			return true;
+	return false;
+}
+
+/* Each option that --help lists is in the manual, and the other way round. */
+static void help_and_manual_agree(void **state)
+{
+	char *manual = read_source("vmrun.1"), option[64], *p;
+	unsigned int n = 0;
+
+	(void)state;
+	assert_int_equal(parse("--help"), OPTIONS_DONE);
+	for (p = said; (p = strstr(p, "--")); p += 2) {
+		if (sscanf(p, "%63[a-z-]", option) != 1 || strlen(option) < 4)
+			continue;
+		if (!manual_has(manual, option))
+			fail_msg("%s isn't in vmrun.1", option);
+		n++;
+	}
+	assert_in_range(n, 20, 1000);
+	for (p = manual; (p = strstr(p, "\n.B")); p++) {
+		char *roff = strstr(p, "\\-\\-"), *to = option;
+
+		if (!roff || roff > p + 6)
+			continue;
+		for (; to < option + 60 && (*roff == '\\' || *roff == '-' ||
+					    (*roff >= 'a' && *roff <= 'z')); roff++)
+			if (*roff != '\\')
+				*to++ = *roff;
+		*to = 0;
+		if (!strstr(said, option))
+			fail_msg("--help doesn't list %s", option);
+	}
+	free(manual);
+}
+
 static void help_and_version(void **state)
 {
 	(void)state;
@@ -180,6 +298,7 @@ static void help_and_version(void **state)
 	assert_non_null(strstr(said, "minivmm"));
 	free(said);
 	said = NULL;
+	options_free(&o);
 }
 
 int main(void)
@@ -191,6 +310,8 @@ int main(void)
 		cmocka_unit_test(choices),
 		cmocka_unit_test(switches),
 		cmocka_unit_test(firmware_and_drives),
+		cmocka_unit_test(words_in_a_file),
+		cmocka_unit_test(help_and_manual_agree),
 		cmocka_unit_test(help_and_version),
 	};
 

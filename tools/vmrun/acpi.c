@@ -88,7 +88,6 @@ _Static_assert(sizeof(struct fadt) == 244, "the FADT of revision 3");
 
 #define FLAG_WBINVD		(1 << 0)
 #define FLAG_C1			(1 << 2)
-#define FLAG_NO_POWER_BUTTON	(1 << 4)
 #define FLAG_NO_SLEEP_BUTTON	(1 << 5)
 #define FLAG_NO_RTC_WAKE	(1 << 6)
 #define FLAG_RESET_REGISTER	(1 << 10)
@@ -223,7 +222,7 @@ static uint32_t put_fadt(struct acpi_blob *b, uint32_t facs, uint32_t dsdt)
 				    ACPI_PM1_CONTROL },
 		.c2_latency = NO_C2, .c3_latency = NO_C3, .century = CMOS_CENTURY,
 		.boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA,
-		.flags = FLAG_WBINVD | FLAG_C1 | FLAG_NO_POWER_BUTTON | FLAG_NO_SLEEP_BUTTON |
+		.flags = FLAG_WBINVD | FLAG_C1 | FLAG_NO_SLEEP_BUTTON |
 			 FLAG_NO_RTC_WAKE | FLAG_RESET_REGISTER | FLAG_HEADLESS,
 		.reset = { GAS_IO, 8, 0, GAS_BYTE, RESET_PORT },
 		.reset_value = RESET_VALUE,

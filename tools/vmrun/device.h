@@ -37,6 +37,13 @@ struct stopper {
 	void (*stop)(struct stopper *s, int guest_code, const char *why);
 };
 
+/* The power button, which a device sets. */
+struct power_button {
+	/* Return: whether the guest listens to it. */
+	bool (*press)(void *opaque);
+	void *opaque;
+};
+
 struct disk;
 struct fwcfg;
 struct guest_mem;
@@ -49,6 +56,7 @@ struct device_env {
 	struct irq_lines *irqs;
 	struct chardev *console;
 	struct stopper *stopper;
+	struct power_button *power_button;
 	uint64_t low_ram, high_ram;	/* bytes below and from 4 GiB */
 	const struct guest_mem *mem;
 	struct shadow *shadow;		/* NULL: there is no firmware */

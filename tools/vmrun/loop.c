@@ -25,10 +25,31 @@ void loop_destroy(struct loop *loop)
 int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void *), void *opaque,
 	     struct error *err)
 {
-	if (loop->nr == LOOP_MAX)
+	int i;
+
+	for (i = 0; i < loop->nr && loop->sources[i].fd >= 0; i++)
+		;
+	if (i == LOOP_MAX)
 		return failed(err, "more than %d event sources", LOOP_MAX);
-	loop->sources[loop->nr++] = (struct loop_source) { fd, want, ready, opaque };
+	loop->sources[i] = (struct loop_source) { fd, want, ready, opaque };
+	if (i == loop->nr)
+		loop->nr++;
 	return 0;
+}
+
+static bool never(void *opaque)
+{
+	(void)opaque;
+	return false;
+}
+
+void loop_remove(struct loop *loop, int fd)
+{
+	int i;
+
+	for (i = 0; i < loop->nr; i++)
+		if (loop->sources[i].fd == fd)
+			loop->sources[i] = (struct loop_source) { .fd = -1, .want = never };
 }
 
 void loop_wake(struct loop *loop)
@@ -76,7 +97,7 @@ int loop_run(struct loop *loop, struct error *err)
 		if (fds[n].revents)
 			loop_drain_wakeups(loop);
 		for (i = 0; i < n && !atomic_load(&loop->stop); i++)
-			if (fds[i].fd >= 0 && fds[i].revents)
+			if (fds[i].fd >= 0 && fds[i].revents && fds[i].fd == loop->sources[i].fd)
 				loop->sources[i].ready(loop->sources[i].opaque);
 		n = loop->nr;
 	}

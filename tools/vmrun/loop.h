@@ -12,7 +12,7 @@
 #define LOOP_MAX	64
 
 struct loop_source {
-	int fd;
+	int fd;				/* -1: this place is free */
 	/* Asked before each wait: is this source to be watched? NULL: always. */
 	bool (*want)(void *opaque);
 	void (*ready)(void *opaque);
@@ -32,6 +32,9 @@ void loop_destroy(struct loop *loop);
 /* Watch a descriptor for input; only before loop_run() or on the loop's thread. */
 int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void *), void *opaque,
 	     struct error *err);
+
+/* Before the descriptor is closed; only before loop_run(), on the loop's thread, or after it. */
+void loop_remove(struct loop *loop, int fd);
 
 /* From any thread: go round once more, so that want() is asked again. */
 void loop_wake(struct loop *loop);

@@ -49,6 +49,11 @@ static void user_command(struct console_owner *o, const char *line, FILE *out)
 	monitor_command(machine_of(o, console_owner), line, out);
 }
 
+static int control_command(struct control_owner *o, const char *line, FILE *out)
+{
+	return monitor_command(machine_of(o, control_owner), line, out);
+}
+
 static void output_lost(struct console_owner *o, const char *why)
 {
 	char text[128];
@@ -126,9 +131,38 @@ static int watch_signals(struct machine *m, struct error *err)
 	return loop_add(&m->loop, m->signal_fd, NULL, on_signal, m, err);
 }
 
-static int arm_timeout(struct machine *m, struct error *err)
+/* On standard error, whose terminal may be raw. */
+static void print_lines(const struct machine *m, char *text)
 {
-	double seconds = m->options->timeout;
+	char *line;
+
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		fprintf(stderr, "%s%s\n", line, m->console.tty ? "\r" : "");
+}
+
+static void on_stats(void *opaque)
+{
+	struct machine *m = opaque;
+	char *text = NULL;
+	uint64_t times;
+	size_t size;
+	FILE *out;
+
+	if (read(m->stats_fd, &times, sizeof(times)) != sizeof(times))
+		return;
+	out = open_memstream(&text, &size);
+	if (!out)
+		return;
+	monitor_command(m, "stats", out);
+	fclose(out);
+	print_lines(m, text);
+	free(text);
+}
+
+/* seconds: 0 for never. */
+static int add_timer(struct machine *m, int *fd, double seconds, bool again,
+		     void (*ready)(void *opaque), struct error *err)
+{
 	struct itimerspec t = {
 		.it_value.tv_sec = (time_t)seconds,
 		.it_value.tv_nsec = (long)((seconds - (time_t)seconds) * 1e9),
@@ -136,10 +170,12 @@ static int arm_timeout(struct machine *m, struct error *err)
 
 	if (!seconds)
 		return 0;
-	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	if (m->timer_fd < 0 || timerfd_settime(m->timer_fd, 0, &t, NULL))
+	if (again)
+		t.it_interval = t.it_value;
+	*fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (*fd < 0 || timerfd_settime(*fd, 0, &t, NULL))
 		return failed(err, "timerfd: %s", strerror(errno));
-	return loop_add(&m->loop, m->timer_fd, NULL, on_timeout, m, err);
+	return loop_add(&m->loop, *fd, NULL, ready, m, err);
 }
 
 static bool has_firmware(const struct machine *m)
@@ -152,7 +188,9 @@ static int load_program(struct machine *m, const struct image *img, struct entry
 {
 	const struct options *o = m->options;
 	struct image initrd = { };
-	struct boot boot = { .kernel = img, .cmdline = o->append, .flat = o->flat };
+	struct boot boot = {
+		.kernel = img, .cmdline = o->append ? o->append : DEFAULT_APPEND, .flat = o->flat,
+	};
 	int rc = 0;
 
 	if (o->bios)
@@ -176,8 +214,9 @@ static int load_firmware(struct machine *m, const char *path, struct error *err)
 	struct image rom;
 	int rc;
 
-	if (m->options->initrd)
-		return failed(err, "--initrd goes with a kernel: what a BIOS boots loads its own");
+	if (m->options->initrd || m->options->append)
+		return failed(err, "--%s goes with a kernel: what a BIOS boots has its own",
+			      m->options->initrd ? "initrd" : "append");
 	if (m->mem.size < FIRMWARE_MEM_MIN)
 		return failed(err, "a BIOS needs at least %llu MiB of memory",
 			      FIRMWARE_MEM_MIN >> 20);
@@ -276,6 +315,7 @@ static int create_devices(struct machine *m, struct error *err)
 		.irqs = &m->vm.irqs,
 		.console = &m->console.chr,
 		.stopper = &m->stopper,
+		.power_button = &m->power_button,
 		.low_ram = m->mem.low_size,
 		.high_ram = m->mem.high_size,
 		.mem = &m->mem,
@@ -327,7 +367,9 @@ static int create_rest(struct machine *m, const struct entry *entry, struct erro
 			   err) ||
 	    create_devices(m, err) ||
 	    create_cpus(m, entry, err) ||
-	    arm_timeout(m, err))
+	    control_create(&m->control, m->options->name, &m->control_owner, &m->loop, err) ||
+	    add_timer(m, &m->stats_fd, m->options->stats_interval, true, on_stats, err) ||
+	    add_timer(m, &m->timer_fd, m->options->timeout, false, on_timeout, err))
 		return -1;
 	return 0;
 }
@@ -340,9 +382,10 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	memset(m, 0, sizeof(*m));
 	m->options = o;
 	m->vm.sys = m->vm.fd = -1;
-	m->signal_fd = m->timer_fd = m->loop.wake_fd = -1;
+	m->signal_fd = m->timer_fd = m->stats_fd = m->control.fd = m->loop.wake_fd = -1;
 	m->stopper.stop = guest_stop;
 	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
+	m->control_owner.command = control_command;
 	m->vm_owner.ended = vcpu_ended;
 	pthread_mutex_init(&m->stop.lock, NULL);
 	m->ports = (struct bus) { .name = "port", .trace = o->debug_ioport };
@@ -383,6 +426,9 @@ void machine_destroy(struct machine *m)
 		console_destroy(&m->console);
 	bus_destroy(&m->ports);
 	bus_destroy(&m->mmio);
+	control_destroy(&m->control);
+	if (m->stats_fd >= 0)
+		close(m->stats_fd);
 	if (m->timer_fd >= 0)
 		close(m->timer_fd);
 	if (m->signal_fd >= 0)

@@ -5,6 +5,7 @@
 
 #include "bus.h"
 #include "console.h"
+#include "control.h"
 #include "device.h"
 #include "disk.h"
 #include "fwcfg.h"
@@ -46,14 +47,18 @@ struct machine {
 	bool cd_first;
 	struct device_set devices;
 	struct console console;
+	struct control control;
+	struct power_button power_button;
+	bool paused;			/* by a command */
 	struct loop loop;
 	struct stop stop;
 
 	struct stopper stopper;
 	struct console_owner console_owner;
+	struct control_owner control_owner;
 	struct vm_owner vm_owner;
 
-	int signal_fd, timer_fd;
+	int signal_fd, timer_fd, stats_fd;
 	const char *image_kind;
 	uint64_t tsc_start, tsc_stop;
 };
@@ -69,7 +74,7 @@ void machine_stop(struct machine *m, enum stop_kind kind, int code, struct vcpu 
 
 void machine_print_stats(const struct machine *m, FILE *out);
 
-/* monitor.c: a line typed at the prompt. */
-void monitor_command(struct machine *m, const char *line, FILE *out);
+/* monitor.c: a line typed at the prompt, or sent to the control socket. Return: 0, or -1 if it failed. */
+int monitor_command(struct machine *m, const char *line, FILE *out);
 
 #endif

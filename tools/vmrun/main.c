@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control.h"
 #include "exitcode.h"
 #include "machine.h"
 
@@ -56,18 +57,35 @@ static int run(const struct options *o)
 	return rc;
 }
 
+static int control(int argc, char **argv)
+{
+	struct error err = { "" };
+	int rc = ctl_main(argc, argv, stdout, &err);
+
+	if (err.text[0])
+		fprintf(stderr, "vmrun: %s\n", err.text);
+	return fflush(stdout) ? EXIT_HOST_FAILED : rc;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
 	struct error err;
+	int rc;
 
+	if (argc > 1 && !strcmp(argv[1], "ctl"))
+		return control(argc - 1, argv + 1);
 	switch (options_parse(&o, argc, argv, stdout, &err)) {
 	case OPTIONS_RUN:
-		return run(&o);
+		rc = run(&o);
+		break;
 	case OPTIONS_DONE:
-		return fflush(stdout) ? EXIT_HOST_FAILED : EXIT_GUEST_OK;
+		rc = fflush(stdout) ? EXIT_HOST_FAILED : EXIT_GUEST_OK;
+		break;
 	default:
 		fprintf(stderr, "vmrun: %s\n", err.text);
-		return EXIT_USAGE;
+		rc = EXIT_USAGE;
 	}
+	options_free(&o);
+	return rc;
 }

@@ -1,108 +1,190 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The prompt behind Ctrl-a c. */
+/* The commands of the prompt behind Ctrl-a c, and of `vmrun ctl`. */
 #include <string.h>
 
 #include "machine.h"
 #include "stats.h"
 
 /* The hypervisor answers about a vCPU only while it doesn't run. */
-static void while_paused(struct machine *m, FILE *out, void (*fn)(struct machine *m, FILE *out))
+static int while_paused(struct machine *m, FILE *out, int (*fn)(struct machine *m, FILE *out))
 {
+	int rc = -1;
+
 	if (vm_pause(&m->vm))
-		fn(m, out);
+		rc = fn(m, out);
 	else
 		fprintf(out, "a vCPU doesn't come back from what it does\n");
 	vm_resume(&m->vm);
+	return rc;
 }
 
-static void print_registers(struct machine *m, FILE *out)
+static int print_registers(struct machine *m, FILE *out)
 {
 	unsigned int i;
 
 	for (i = 0; i < m->vm.nr; i++)
 		vcpu_print_registers(&m->vm.cpus[i], out);
+	return 0;
 }
 
-static void do_info(struct machine *m, FILE *out)
+static const char *image_name(const struct machine *m)
 {
 	const struct options *o = m->options;
 
-	fprintf(out, "image   %s, %s\n", o->image ? o->image : o->bios ? o->bios : DEFAULT_BIOS,
-		m->image_kind);
-	fprintf(out, "host    %s, MMU mode %s\n", o->dev, vm_mmu_name(&m->vm));
+	return o->image ? o->image : o->bios ? o->bios : DEFAULT_BIOS;
+}
+
+static int do_info(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
+	fprintf(out, "image   %s, %s\n", image_name(m), m->image_kind);
+	fprintf(out, "host    %s, MMU mode %s\n", m->options->dev, vm_mmu_name(&m->vm));
 	fprintf(out, "memory  %llu KiB from 0, %llu KiB from 4 GiB\n",
 		(unsigned long long)(m->mem.low_size >> 10),
 		(unsigned long long)(m->mem.high_size >> 10));
 	devices_info(&m->devices, out);
-	while_paused(m, out, print_registers);
+	return while_paused(m, out, print_registers);
 }
 
-static void print_stats(struct machine *m, FILE *out)
+static int do_status(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
+	fprintf(out, "%s, %s\n", m->paused ? "paused" : "running", image_name(m));
+	return 0;
+}
+
+static int print_stats(struct machine *m, FILE *out)
 {
 	machine_print_stats(m, out);
+	return 0;
 }
 
-static void do_stats(struct machine *m, FILE *out)
+static int do_stats(struct machine *m, const char *args, FILE *out)
 {
-	while_paused(m, out, print_stats);
+	(void)args;
+	return while_paused(m, out, print_stats);
 }
 
-static void send_nmi(struct machine *m, FILE *out)
+static int do_pause(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
+	if (m->paused) {
+		fprintf(out, "it is paused already\n");
+		return -1;
+	}
+	if (!vm_pause(&m->vm)) {
+		vm_resume(&m->vm);
+		fprintf(out, "a vCPU doesn't come back from what it does\n");
+		return -1;
+	}
+	m->paused = true;
+	return 0;
+}
+
+static int do_resume(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
+	if (!m->paused) {
+		fprintf(out, "it isn't paused\n");
+		return -1;
+	}
+	m->paused = false;
+	vm_resume(&m->vm);
+	return 0;
+}
+
+static int send_nmi(struct machine *m, FILE *out)
 {
 	struct error err;
 
-	if (vm_nmi(&m->vm, &err))
-		fprintf(out, "%s\n", err.text);
+	if (!vm_nmi(&m->vm, &err))
+		return 0;
+	fprintf(out, "%s\n", err.text);
+	return -1;
 }
 
-static void do_nmi(struct machine *m, FILE *out)
+static int do_nmi(struct machine *m, const char *args, FILE *out)
 {
-	while_paused(m, out, send_nmi);
+	(void)args;
+	return while_paused(m, out, send_nmi);
 }
 
-static void do_quit(struct machine *m, FILE *out)
+static int do_powerdown(struct machine *m, const char *args, FILE *out)
 {
+	(void)args;
+	if (m->power_button.press(m->power_button.opaque))
+		return 0;
+	fprintf(out, "the guest doesn't listen to its power button\n");
+	return -1;
+}
+
+static int do_reset(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
+	(void)out;
+	machine_stop(m, STOP_GUEST, 0, NULL, "reset");
+	return 0;
+}
+
+static int do_quit(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
 	(void)out;
 	machine_stop(m, STOP_USER, 0, NULL, "quit");
+	return 0;
 }
 
-static void do_help(struct machine *m, FILE *out);
+static int do_help(struct machine *m, const char *args, FILE *out);
 
 static const struct {
 	const char *name, *help;
-	void (*run)(struct machine *m, FILE *out);
+	int (*run)(struct machine *m, const char *args, FILE *out);
+	bool with_args;
 } commands[] = {
-	{ "info", "the machine: image, memory, devices, registers", do_info },
-	{ "stats", "MMU mode, exits by kind, ticks so far", do_stats },
-	{ "nmi", "send the first CPU an NMI", do_nmi },
-	{ "quit", "end the virtual machine", do_quit },
-	{ "help", "this list; Ctrl-a c goes back to the guest", do_help },
+	{ "status", "whether it runs, and which image", do_status, false },
+	{ "info", "the machine: image, memory, devices, registers", do_info, false },
+	{ "stats", "MMU mode, exits by kind, ticks so far", do_stats, false },
+	{ "pause", "stop the CPUs", do_pause, false },
+	{ "resume", "let them go on", do_resume, false },
+	{ "nmi", "send the first CPU an NMI", do_nmi, false },
+	{ "powerdown", "press the power button: the guest shuts down if it listens", do_powerdown,
+	  false },
+	{ "reset", "press the reset button, which ends the virtual machine as any reset does",
+	  do_reset, false },
+	{ "quit", "end the virtual machine", do_quit, false },
+	{ "help", "this list; on the console, Ctrl-a c goes back to the guest", do_help, false },
 };
 
 #define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
 
-static void do_help(struct machine *m, FILE *out)
+static int do_help(struct machine *m, const char *args, FILE *out)
 {
 	size_t i;
 
 	(void)m;
+	(void)args;
 	for (i = 0; i < NR_COMMANDS; i++)
-		fprintf(out, "%-6s  %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "%-9s  %s\n", commands[i].name, commands[i].help);
+	return 0;
 }
 
-void monitor_command(struct machine *m, const char *line, FILE *out)
+int monitor_command(struct machine *m, const char *line, FILE *out)
 {
 	size_t i, len;
 
 	line += strspn(line, " ");
 	len = strcspn(line, " ");
 	if (!len)
-		return;
+		return 0;
 	for (i = 0; i < NR_COMMANDS; i++) {
 		if (strlen(commands[i].name) == len && !strncmp(commands[i].name, line, len)) {
-			commands[i].run(m, out);
-			return;
+			line += len + strspn(line + len, " ");
+			if (*line && !commands[i].with_args)
+				break;
+			return commands[i].run(m, line, out);
 		}
 	}
-	fprintf(out, "no such command; `help` lists them\n");
+	fprintf(out, "%s; `help` lists the commands\n",
+		i < NR_COMMANDS ? "it stands alone" : "no such command");
+	return -1;
 }

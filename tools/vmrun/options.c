@@ -9,18 +9,24 @@
 #include "options.h"
 
 #define VERSION		"0.1"
+#define NAME_LEN_MAX	64
 
 static const char help[] =
-"Usage: vmrun [OPTION]... [IMAGE]\n"
+"Usage: vmrun [OPTION | @FILE]... [IMAGE]\n"
+"       vmrun ctl [NAME COMMAND...]\n"
 "Run a virtual machine on minivmm, or on KVM, with the terminal as its serial console.\n"
 "\n"
 "IMAGE is a Linux kernel (bzImage), an ELF64 program, a multiboot kernel, a boot sector, or with\n"
 "--entry-mode any file of machine code; or a disk or CD image, which a BIOS boots; or a BIOS.\n"
 "Which of them is seen from its content.\n"
 "\n"
+"A word @FILE stands for the words in FILE, in which # begins a comment. `vmrun ctl` lists the\n"
+"machines with a --name, and `vmrun ctl NAME help` what one can be told.\n"
+"\n"
 "The machine:\n"
 "  --mem SIZE          memory, in MiB or with a suffix K, M, G (default 256M)\n"
 "  --cpus N            virtual CPUs (default 1)\n"
+"  --kernel FILE       the same as IMAGE\n"
 "  --initrd FILE       initial RAM disk for a Linux kernel\n"
 "  --append TEXT       the kernel's command line, all of it (default \"console=ttyS0\")\n"
 "  --entry-mode MODE   run IMAGE as plain machine code, in MODE: real (16-bit, at 0x7c00),\n"
@@ -37,7 +43,9 @@ static const char help[] =
 "  --mmu MODE          ept, shadow, or auto: what the module prefers (default)\n"
 "\n"
 "Watching it:\n"
-"  --stats             at the end, say how often the guest left the CPU and why\n"
+"  --name NAME         listen to `vmrun ctl NAME`\n"
+"  --stats[=SECONDS]   at the end, and every so many seconds, say how often the guest left the CPU\n"
+"                      and why\n"
 "  --timeout SECONDS   stop it after that time\n"
 "  --debug-ioport      report accesses to ports that nothing answers\n"
 "  --debug-mmio        report accesses to addresses that nothing answers\n"
@@ -60,12 +68,14 @@ static const char help[] =
 enum {
 	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DISK,
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
-	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION,
+	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
+	OPT_NAME,
 };
 
 static const struct option long_options[] = {
 	{ "mem", required_argument, NULL, OPT_MEM },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "entry-mode", required_argument, NULL, OPT_ENTRY_MODE },
@@ -76,7 +86,8 @@ static const struct option long_options[] = {
 	{ "boot-menu", no_argument, NULL, OPT_BOOT_MENU },
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "mmu", required_argument, NULL, OPT_MMU },
-	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "debug-ioport", no_argument, NULL, OPT_DEBUG_IOPORT },
 	{ "debug-mmio", no_argument, NULL, OPT_DEBUG_MMIO },
@@ -85,6 +96,14 @@ static const struct option long_options[] = {
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ }
 };
+
+bool name_is_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && len <= NAME_LEN_MAX && name[0] != '.' && name[0] != '-' &&
+	       len == strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+}
 
 /* strtoull() without what it allows beside digits: signs and leading space. */
 static bool parse_number(const char *text, int base, char **end, uint64_t *value)
@@ -138,16 +157,39 @@ static int parse_cpus(struct options *o, const char *text, struct error *err)
 	return 0;
 }
 
-static int parse_timeout(struct options *o, const char *text, struct error *err)
+static int parse_seconds(const char *option, double *seconds, const char *text, struct error *err)
 {
 	char *end;
 
-	o->timeout = strtod(text, &end);
-	if (end == text || *end || !isfinite(o->timeout) || o->timeout <= 0 ||
-	    o->timeout > TIMEOUT_MAX)
-		return failed(err, "--timeout %s: not a number of seconds", text);
-	if (o->timeout < 0.001)
-		o->timeout = 0.001;
+	*seconds = strtod(text, &end);
+	if (end == text || *end || !isfinite(*seconds) || *seconds <= 0 || *seconds > TIMEOUT_MAX)
+		return failed(err, "--%s %s: not a number of seconds", option, text);
+	if (*seconds < 0.001)
+		*seconds = 0.001;
+	return 0;
+}
+
+static int parse_stats(struct options *o, const char *text, struct error *err)
+{
+	o->stats = true;
+	return text ? parse_seconds("stats", &o->stats_interval, text, err) : 0;
+}
+
+/* It becomes a file's name. */
+static int parse_name(struct options *o, const char *text, struct error *err)
+{
+	if (!name_is_valid(text))
+		return failed(err, "--name %s: say up to %d letters, digits, -, _ and dots, not first",
+			      text, NAME_LEN_MAX);
+	o->name = text;
+	return 0;
+}
+
+static int set_image(struct options *o, const char *path, struct error *err)
+{
+	if (o->image)
+		return failed(err, "one image only: \"%s\" is too much", path);
+	o->image = path;
 	return 0;
 }
 
@@ -218,7 +260,6 @@ static void set_flag(struct options *o, int opt)
 {
 	bool *const flags[] = {
 		[OPT_BOOT_MENU] = &o->boot_menu,
-		[OPT_STATS] = &o->stats,
 		[OPT_DEBUG_IOPORT] = &o->debug_ioport,
 		[OPT_DEBUG_MMIO] = &o->debug_mmio,
 		[OPT_DEBUG_BIOS] = &o->debug_bios,
@@ -241,7 +282,13 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 	case OPT_MMU:
 		return parse_mmu(o, arg, err);
 	case OPT_TIMEOUT:
-		return parse_timeout(o, arg, err);
+		return parse_seconds("timeout", &o->timeout, arg, err);
+	case OPT_STATS:
+		return parse_stats(o, arg, err);
+	case OPT_NAME:
+		return parse_name(o, arg, err);
+	case OPT_KERNEL:
+		return set_image(o, arg, err);
 	case OPT_DISK:
 		return parse_drive(o, arg, false, err);
 	case OPT_CDROM:
@@ -264,34 +311,25 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 	}
 }
 
-static enum options_result parse_rest(struct options *o, int argc, char **argv, struct error *err)
+static int parse_images(struct options *o, int argc, char **argv, struct error *err)
 {
-	if (optind == argc && o->flat.forced)
-		failed(err, "--entry-mode goes with an image");
-	else if (optind == argc && (o->bios || o->nr_drives))
-		return OPTIONS_RUN;
-	else if (optind == argc)
-		failed(err, "which image? `vmrun --help` shows how to use it");
-	else if (argc - optind > 1)
-		failed(err, "one image only: \"%s\" is too much", argv[optind + 1]);
-	else if (o->flat.addr_given && !o->flat.forced)
-		failed(err, "--load-addr goes with --entry-mode: other images know their place");
-	else
-		return o->image = argv[optind], OPTIONS_RUN;
-	return OPTIONS_BAD;
+	for (; optind < argc; optind++)
+		if (set_image(o, argv[optind], err))
+			return -1;
+	if (!o->image && o->flat.forced)
+		return failed(err, "--entry-mode goes with an image");
+	if (!o->image && !o->bios && !o->nr_drives)
+		return failed(err, "which image? `vmrun --help` shows how to use it");
+	if (o->flat.addr_given && !o->flat.forced)
+		return failed(err, "--load-addr goes with --entry-mode: other images know their place");
+	return 0;
 }
 
-enum options_result options_parse(struct options *o, int argc, char **argv, FILE *out,
-				  struct error *err)
+static enum options_result parse_all(struct options *o, int argc, char **argv, FILE *out,
+				     struct error *err)
 {
 	int opt;
 
-	*o = (struct options) {
-		.mem = 256 << 20,
-		.cpus = 1,
-		.dev = "/dev/minivmm",
-		.append = "console=ttyS0",
-	};
 	optind = 0;			/* GNU: forget an earlier call */
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
@@ -314,5 +352,23 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 				return OPTIONS_BAD;
 		}
 	}
-	return parse_rest(o, argc, argv, err);
+	return parse_images(o, argc, argv, err) ? OPTIONS_BAD : OPTIONS_RUN;
+}
+
+enum options_result options_parse(struct options *o, int argc, char **argv, FILE *out,
+				  struct error *err)
+{
+	*o = (struct options) {
+		.mem = 256 << 20,
+		.cpus = 1,
+		.dev = "/dev/minivmm",
+	};
+	if (args_expand(&o->args, argc, argv, err))
+		return OPTIONS_BAD;
+	return parse_all(o, o->args.nr, o->args.words, out, err);
+}
+
+void options_free(struct options *o)
+{
+	args_free(&o->args);
 }

@@ -6,19 +6,24 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "args.h"
 #include "disk.h"
 #include "error.h"
 #include "loaders/loader.h"
 
 #define CPUS_MAX	64
 #define DRIVES_MAX	4
+#define DEFAULT_APPEND	"console=ttyS0"
 #define DEFAULT_BIOS	"/usr/share/seabios/bios-256k.bin"
 #define TIMEOUT_MAX	(365 * 24 * 3600)
 
 enum mmu_mode { MMU_AUTO, MMU_EPT, MMU_SHADOW };
 
 struct options {
-	const char *image, *initrd, *append;	/* image: may be NULL if there is firmware */
+	struct args args;		/* what the rest points into */
+	const char *image, *initrd;	/* image: may be NULL if there is firmware */
+	const char *append;		/* NULL: not given */
+	const char *name;		/* NULL: it has none */
 	const char *bios;		/* NULL: none is asked for */
 	struct drive_options drives[DRIVES_MAX];
 	unsigned int nr_drives;
@@ -29,6 +34,7 @@ struct options {
 	enum mmu_mode mmu;
 	struct flat_options flat;
 	double timeout;			/* seconds, 0 for none */
+	double stats_interval;		/* likewise */
 	bool stats, debug_ioport, debug_mmio, debug_bios;
 };
 
@@ -39,9 +45,13 @@ enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_BAD };
  * @out: where --help and --version go
  * @err: says what is wrong when the result is OPTIONS_BAD
  *
- * Return: OPTIONS_RUN to go on, OPTIONS_DONE when all is said.
+ * Return: OPTIONS_RUN to go on, OPTIONS_DONE when all is said. options_free() in every case.
  */
 enum options_result options_parse(struct options *o, int argc, char **argv, FILE *out,
 				  struct error *err);
+void options_free(struct options *o);
+
+/* Of a virtual machine: it becomes a file's name. */
+bool name_is_valid(const char *name);
 
 #endif

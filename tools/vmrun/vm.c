@@ -277,7 +277,7 @@ bool vm_pause(struct vm *vm)
 	bool paused;
 
 	pthread_mutex_lock(&vm->lock);
-	vm->pausing = true;
+	vm->pausing++;
 	atomic_store(&vm->attention, true);
 	while (vm->running && waited < PAUSE_PATIENCE_MS) {
 		struct timespec ts;
@@ -295,8 +295,8 @@ bool vm_pause(struct vm *vm)
 void vm_resume(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
-	vm->pausing = false;
-	atomic_store(&vm->attention, vm->stopping);
+	vm->pausing--;
+	atomic_store(&vm->attention, vm->stopping || vm->pausing);
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -59,7 +59,8 @@ struct vm {
 	atomic_bool attention;		/* vCPU threads: look at what follows */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool stopping, pausing;
+	bool stopping;
+	unsigned int pausing;		/* calls of vm_pause() without vm_resume() */
 	unsigned int running;		/* threads that are neither parked nor gone */
 };
 
@@ -86,7 +87,7 @@ void vm_stop(struct vm *vm);
 
 /*
  * Between the two no vCPU runs, and it can be asked about: the hypervisor makes every ioctl on a vCPU
- * wait for its RUN to return. False: one doesn't come back.
+ * wait for its RUN to return. False: one doesn't come back. They nest.
  */
 bool vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
