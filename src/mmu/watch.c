@@ -88,22 +88,22 @@ static void flush_zapped(struct vm *vm)
 /*
  * Over a range of a slot, with mmu_lock held; lets it go now and then if the caller may be preempted.
  * Before it does, what was found is flushed: whoever has the lock next takes an empty entry for one
- * that nobody has cached.
+ * that nobody has cached. The tables on the list may be freed then: without the lock, as there may be
+ * very many.
  */
 static void for_range(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end,
-		      bool may_yield, step_fn step)
+		      bool may_yield, step_fn step, struct list_head *freed)
 {
-	bool hit = vm->shadow.stale_tlbs;
-	LIST_HEAD(freed);
+	bool hit = vm->shadow.stale_tlbs || !list_empty(freed);
 
 	while (start < end) {
-		hit |= step(vm, slot, &start, end, &freed);
+		hit |= step(vm, slot, &start, end, freed);
 		if (start < end && may_yield && (need_resched() || spin_needbreak(&vm->mmu_lock))) {
 			if (hit)
 				flush_zapped(vm);
 			hit = false;
 			spin_unlock(&vm->mmu_lock);
-			free_tables(&freed);
+			free_tables(freed);
 			cond_resched();
 			spin_lock(&vm->mmu_lock);
 		}
@@ -111,7 +111,6 @@ static void for_range(struct vm *vm, const struct memslot *slot, gfn_t start, gf
 	if (hit)
 		flush_zapped(vm);
 	mmu_audit(vm, false);
-	free_tables(&freed);
 }
 
 /**
@@ -130,9 +129,7 @@ void mmu_zap_slot(struct vm *vm, const struct memslot *slot, bool gone)
 	spin_lock(&vm->mmu_lock);
 	if (gone && vm->mmu_mode == MMU_SHADOW)
 		shadow_zap_tables(vm, slot, &freed);
-	for_range(vm, slot, slot->base_gfn, slot->base_gfn + slot->npages, true, zap_some);
-	if (!list_empty(&freed))
-		flush_zapped(vm);
+	for_range(vm, slot, slot->base_gfn, slot->base_gfn + slot->npages, true, zap_some, &freed);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
 	free_tables(&freed);
@@ -141,12 +138,14 @@ void mmu_zap_slot(struct vm *vm, const struct memslot *slot, bool gone)
 void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end)
 {
 	int idx = srcu_read_lock(&vm->srcu);
+	LIST_HEAD(freed);
 
 	spin_lock(&vm->mmu_lock);
 	/* until it is flushed a vCPU may still write by its TLB; the log's reader waits for this */
-	for_range(vm, slot, start, end, true, protect_some);
+	for_range(vm, slot, start, end, true, protect_some, &freed);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
+	free_tables(&freed);
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------- */
@@ -156,15 +155,17 @@ static void zap_hva_range(struct vm *vm, hva_t start, hva_t end, bool may_yield)
 	int i, idx = srcu_read_lock(&vm->srcu);
 	struct memslots *slots = srcu_dereference(vm->slots, &vm->srcu);
 	gfn_t first, last;
+	LIST_HEAD(freed);
 
 	spin_lock(&vm->mmu_lock);
 	for (i = 0; i < slots->count; i++)
 		if (slot_range(&slots->slot[i], start, end, &first, &last))
-			for_range(vm, &slots->slot[i], first, last, may_yield, zap_some);
+			for_range(vm, &slots->slot[i], first, last, may_yield, zap_some, &freed);
 	if (vm->leaving && slot_range(vm->leaving, start, end, &first, &last))
-		for_range(vm, vm->leaving, first, last, may_yield, zap_some);
+		for_range(vm, vm->leaving, first, last, may_yield, zap_some, &freed);
 	spin_unlock(&vm->mmu_lock);
 	srcu_read_unlock(&vm->srcu, idx);
+	free_tables(&freed);
 }
 
 /* Each VM in turn, without the list's lock if the callback may sleep: it stays on the list meanwhile. */

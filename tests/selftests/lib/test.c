@@ -342,6 +342,10 @@ int run_test_list(char **patterns, const struct test *const *tests, size_t n)
 	}
 	if (listing)
 		return 0;
+	if (!total) {
+		fputs("no test has such a name: --list shows them\n", stderr);
+		return 2;
+	}
 	printf("TAP version 13\n");
 	mismatch = mmu_mismatch();
 	if (mismatch) {
