@@ -16,17 +16,21 @@
 #include "device.h"
 #include "disk.h"
 #include "fwcfg.h"
+#include "loop.h"
 #include "pci.h"
 #include "shadow.h"
 
 #define FAKE_IRQS	24
 #define FAKE_NO_STOP	(-1)
 #define FAKE_MEM	(1 << 20)
+#define FAKE_BELLS	64
 
 struct fake {
 	struct bus ports, mmio;
 	struct pci_bus pci;
 	struct irq_lines irqs;
+	struct doorbells doorbells;
+	struct loop loop;
 	struct guest_mem mem;
 	struct shadow shadow;
 	struct fwcfg fwcfg;
@@ -37,6 +41,10 @@ struct fake {
 
 	int level[FAKE_IRQS];
 	unsigned int moves[FAKE_IRQS];
+	unsigned int messages;		/* MSIs, and the last one */
+	uint64_t message_addr;
+	uint32_t message_data;
+	struct { uint64_t addr; int fd; } bells[FAKE_BELLS];
 	char out[4096];
 	size_t out_len;
 	uint8_t in[4096];
@@ -54,6 +62,42 @@ static void fake_irq(struct irq_lines *lines, unsigned int gsi, int level)
 	assert_true(gsi < FAKE_IRQS);
 	f->level[gsi] = level;
 	f->moves[gsi]++;
+}
+
+static void fake_msi(struct irq_lines *lines, uint64_t addr, uint32_t data)
+{
+	struct fake *f = FAKE_OF(lines, irqs);
+
+	f->messages++;
+	f->message_addr = addr;
+	f->message_data = data;
+}
+
+/* fd 0 marks a free place: nobody's eventfd has it. */
+static int fake_add_bell(struct doorbells *d, uint64_t addr, int fd)
+{
+	struct fake *f = FAKE_OF(d, doorbells);
+	unsigned int i;
+
+	assert_true(fd > 0);
+	for (i = 0; i < FAKE_BELLS; i++) {
+		if (f->bells[i].fd)
+			continue;
+		f->bells[i].addr = addr;
+		f->bells[i].fd = fd;
+		return 0;
+	}
+	return -1;
+}
+
+static void fake_remove_bell(struct doorbells *d, uint64_t addr, int fd)
+{
+	struct fake *f = FAKE_OF(d, doorbells);
+	unsigned int i;
+
+	for (i = 0; i < FAKE_BELLS; i++)
+		if (f->bells[i].fd == fd && f->bells[i].addr == addr)
+			f->bells[i].fd = 0;
 }
 
 static void fake_write(struct chardev *c, const void *buf, size_t len)
@@ -99,7 +143,9 @@ static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr
 	struct fake *f = calloc(1, sizeof(*f));
 	struct device_env env = {
 		.ports = &f->ports, .mmio = &f->mmio, .irqs = &f->irqs, .console = &f->chr,
-		.stopper = &f->stopper, .power_button = &f->button, .low_ram = 0xc0000000, .high_ram = 1ULL << 32,
+		.doorbells = &f->doorbells, .loop = &f->loop,
+		.stopper = &f->stopper, .power_button = &f->button,
+		.low_ram = 0xc0000000, .high_ram = 1ULL << 32,
 		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
 		.disks = disks, .nr_disks = nr, .cpus = 3,
 	};
@@ -107,7 +153,8 @@ static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr
 
 	f->ports.name = "port";
 	f->mmio.name = "mmio";
-	f->irqs.set = fake_irq;
+	f->irqs = (struct irq_lines) { fake_irq, fake_msi };
+	f->doorbells = (struct doorbells) { fake_add_bell, fake_remove_bell };
 	f->chr.write = fake_write;
 	f->chr.read = fake_read;
 	f->stopper.stop = fake_stop;
@@ -115,7 +162,7 @@ static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr
 	f->shadow.set = fake_shadow;
 	f->fwcfg.cpus = 3;
 	pci_create(&f->pci);
-	if (mem_create(&f->mem, FAKE_MEM, &err) ||
+	if (mem_create(&f->mem, FAKE_MEM, &err) || loop_create(&f->loop, &err) ||
 	    fwcfg_add(&f->fwcfg, "etc/one", "first", 5, &err) ||
 	    fwcfg_add_number(&f->fwcfg, "etc/two", 0x1122334455667788, &err))
 		fail_msg("%s", err.text);
@@ -137,7 +184,16 @@ static inline void fake_destroy(struct fake *f)
 	mem_destroy(&f->mem);
 	bus_destroy(&f->ports);
 	bus_destroy(&f->mmio);
+	loop_destroy(&f->loop);
 	free(f);
+}
+
+/* What waits for the loop's thread is done. */
+static inline void fake_serve(struct fake *f)
+{
+	struct error err;
+
+	assert_int_equal(loop_once(&f->loop, 0, &err), 0);
 }
 
 /* Bytes arrive at the console. */

@@ -26,7 +26,7 @@ static void the_board_is_found(void **state)
 	struct fake *f = *state;
 	unsigned int devfn, found = 0;
 
-	for (devfn = 0; devfn < 256; devfn++)
+	for (devfn = 0; devfn < PCI_DEVFN(PCI_FIRST_FREE_SLOT, 0); devfn++)
 		found += config(f, devfn, 0) != 0xffffffff;
 	assert_int_equal(found, 3);
 	assert_int_equal(config(f, PCI_HOST_BRIDGE, 0), 0x12378086);

@@ -55,11 +55,13 @@ int bus_add(struct bus *bus, uint64_t start, uint64_t size, unsigned int width, 
 	return 0;
 }
 
-static void bus_unclaimed(const struct bus *bus, uint64_t addr, const uint8_t *data,
-			  unsigned int len, bool write)
+void bus_unclaimed(const struct bus *bus, uint64_t addr, const uint8_t *data, unsigned int len,
+		   bool write)
 {
 	unsigned int i;
 
+	if (!bus->trace)
+		return;
 	fprintf(stderr, "vmrun: unknown %s %s %#llx len %u", bus->name, write ? "write" : "read",
 		(unsigned long long)addr, len);
 	for (i = 0; write && i < len; i++)
@@ -75,8 +77,7 @@ void bus_do(struct bus *bus, uint64_t addr, uint8_t *data, unsigned int len, boo
 	if (!write)
 		memset(data, 0xff, len);
 	if (!r) {
-		if (bus->trace)
-			bus_unclaimed(bus, addr, data, len, write);
+		bus_unclaimed(bus, addr, data, len, write);
 		return;
 	}
 	if (len > 1 && (len > r->width || len > r->size - (addr - r->start))) {

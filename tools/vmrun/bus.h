@@ -51,6 +51,10 @@ int bus_add(struct bus *bus, uint64_t start, uint64_t size, unsigned int width, 
 /* One access of 1, 2, 4 or 8 bytes. What nobody answers reads as ones. */
 void bus_do(struct bus *bus, uint64_t addr, uint8_t *data, unsigned int len, bool write);
 
+/* Report an access that nobody answers, if that is wished for. */
+void bus_unclaimed(const struct bus *bus, uint64_t addr, const uint8_t *data, unsigned int len,
+		   bool write);
+
 void bus_destroy(struct bus *bus);
 
 /* The value of an access, and what a read returns. */

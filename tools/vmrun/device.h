@@ -26,9 +26,17 @@ struct chardev {
 	void *opaque;
 };
 
-/* Interrupt lines by GSI. */
+/* Interrupts: lines by GSI, and messages. From any thread. */
 struct irq_lines {
 	void (*set)(struct irq_lines *lines, unsigned int gsi, int level);
+	void (*msi)(struct irq_lines *lines, uint64_t addr, uint32_t data);
+};
+
+/* Addresses where a guest's write does nothing but wake the holder of an eventfd. */
+struct doorbells {
+	/* Return: 0, or -1 when there is none to be had; then the write comes by the bus. */
+	int (*add)(struct doorbells *d, uint64_t addr, int fd);
+	void (*remove)(struct doorbells *d, uint64_t addr, int fd);
 };
 
 /* Where a guest's wish to stop goes. The first one wins. */
@@ -47,6 +55,7 @@ struct power_button {
 struct disk;
 struct fwcfg;
 struct guest_mem;
+struct loop;
 struct pci_bus;
 struct shadow;
 
@@ -54,6 +63,8 @@ struct device_env {
 	struct bus *ports, *mmio;
 	struct pci_bus *pci;
 	struct irq_lines *irqs;
+	struct doorbells *doorbells;
+	struct loop *loop;		/* its thread serves queues and descriptors */
 	struct chardev *console;
 	struct stopper *stopper;
 	struct power_button *power_button;

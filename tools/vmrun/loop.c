@@ -75,31 +75,33 @@ static void loop_drain_wakeups(struct loop *loop)
 		return;
 }
 
-int loop_run(struct loop *loop, struct error *err)
+int loop_once(struct loop *loop, int timeout, struct error *err)
 {
 	struct pollfd fds[LOOP_MAX + 1];
 	int i, n = loop->nr;
 
-	while (!atomic_load(&loop->stop)) {
-		for (i = 0; i < n; i++) {
-			const struct loop_source *s = &loop->sources[i];
+	for (i = 0; i < n; i++) {
+		const struct loop_source *s = &loop->sources[i];
 
-			fds[i].fd = !s->want || s->want(s->opaque) ? s->fd : -1;
-			fds[i].events = POLLIN;
-		}
-		fds[n].fd = loop->wake_fd;
-		fds[n].events = POLLIN;
-		if (poll(fds, n + 1, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return failed(err, "poll: %s", strerror(errno));
-		}
-		if (fds[n].revents)
-			loop_drain_wakeups(loop);
-		for (i = 0; i < n && !atomic_load(&loop->stop); i++)
-			if (fds[i].fd >= 0 && fds[i].revents && fds[i].fd == loop->sources[i].fd)
-				loop->sources[i].ready(loop->sources[i].opaque);
-		n = loop->nr;
+		fds[i].fd = !s->want || s->want(s->opaque) ? s->fd : -1;
+		fds[i].events = POLLIN;
 	}
+	fds[n].fd = loop->wake_fd;
+	fds[n].events = POLLIN;
+	if (poll(fds, n + 1, timeout) < 0)
+		return errno == EINTR ? 0 : failed(err, "poll: %s", strerror(errno));
+	if (fds[n].revents)
+		loop_drain_wakeups(loop);
+	for (i = 0; i < n && !atomic_load(&loop->stop); i++)
+		if (fds[i].fd >= 0 && fds[i].revents && fds[i].fd == loop->sources[i].fd)
+			loop->sources[i].ready(loop->sources[i].opaque);
+	return 0;
+}
+
+int loop_run(struct loop *loop, struct error *err)
+{
+	while (!atomic_load(&loop->stop))
+		if (loop_once(loop, -1, err))
+			return -1;
 	return 0;
 }

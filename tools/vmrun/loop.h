@@ -9,7 +9,7 @@
 
 #include "error.h"
 
-#define LOOP_MAX	64
+#define LOOP_MAX	256
 
 struct loop_source {
 	int fd;				/* -1: this place is free */
@@ -41,6 +41,9 @@ void loop_wake(struct loop *loop);
 
 /* From any thread: make loop_run() return. */
 void loop_stop(struct loop *loop);
+
+/* Wait for events, so many milliseconds at most (-1: for ever), and handle them. */
+int loop_once(struct loop *loop, int timeout, struct error *err);
 
 /* Handle events until loop_stop(). */
 int loop_run(struct loop *loop, struct error *err);

@@ -313,6 +313,8 @@ static int create_devices(struct machine *m, struct error *err)
 		.mmio = &m->mmio,
 		.pci = &m->pci,
 		.irqs = &m->vm.irqs,
+		.doorbells = &m->vm.doorbells,
+		.loop = &m->loop,
 		.console = &m->console.chr,
 		.stopper = &m->stopper,
 		.power_button = &m->power_button,
@@ -332,7 +334,9 @@ static int create_devices(struct machine *m, struct error *err)
 	m->vm.mmio = &m->mmio;
 	if (tell_firmware(m, err))
 		return -1;
-	return devices_create(&m->devices, &env, err);
+	if (devices_create(&m->devices, &env, err))
+		return -1;
+	return has_firmware(m) ? 0 : pci_assign(&m->pci, err);
 }
 
 static int create_memory(struct machine *m, struct error *err)

@@ -42,6 +42,7 @@ static const struct {
 	{ MINIVMM_CAP_PIT2, "PIT2" },
 	{ MINIVMM_CAP_EXT_CPUID, "EXT_CPUID" },
 	{ MINIVMM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT" },
+	{ MINIVMM_CAP_SIGNAL_MSI, "SIGNAL_MSI" },
 };
 
 static int check_required(const struct vm *vm, const char *dev, struct error *err)
@@ -120,17 +121,49 @@ static void set_irq(struct irq_lines *lines, unsigned int gsi, int level)
 	ioctl(vm->fd, MINIVMM_IRQ_LINE, &l);
 }
 
+static void send_msi(struct irq_lines *lines, uint64_t addr, uint32_t data)
+{
+	struct vm *vm = (struct vm *)((char *)lines - offsetof(struct vm, irqs));
+	struct minivmm_msi m = { .address_lo = addr, .address_hi = addr >> 32, .data = data };
+
+	/* A message to nowhere is the guest's own, and lost as on a PC. */
+	ioctl(vm->fd, MINIVMM_SIGNAL_MSI, &m);
+}
+
+/* Of any length where the hypervisor can: then it needn't look at the instruction. */
+static int set_doorbell(struct doorbells *d, uint64_t addr, int fd, __u32 flags)
+{
+	struct vm *vm = (struct vm *)((char *)d - offsetof(struct vm, doorbells));
+	struct minivmm_ioeventfd e = {
+		.addr = addr, .fd = fd, .flags = flags, .len = vm->doorbell_len,
+	};
+
+	return ioctl(vm->fd, MINIVMM_IOEVENTFD, &e) ? -1 : 0;
+}
+
+static int add_doorbell(struct doorbells *d, uint64_t addr, int fd)
+{
+	return set_doorbell(d, addr, fd, 0);
+}
+
+static void remove_doorbell(struct doorbells *d, uint64_t addr, int fd)
+{
+	set_doorbell(d, addr, fd, MINIVMM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
 int vm_create(struct vm *vm, const struct options *o, struct error *err)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->sys = vm->fd = -1;
-	vm->irqs.set = set_irq;
+	vm->irqs = (struct irq_lines) { set_irq, send_msi };
+	vm->doorbells = (struct doorbells) { add_doorbell, remove_doorbell };
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	if (open_node(vm, o->dev, err) || create_vm(vm, o, err) || create_chips(vm, err)) {
 		vm_destroy(vm);
 		return -1;
 	}
+	vm->doorbell_len = vm_check_extension(vm, MINIVMM_CAP_IOEVENTFD_ANY_LENGTH) ? 0 : 2;
 	return 0;
 }
 

@@ -49,6 +49,8 @@ struct vm {
 	bool is_kvm;
 	size_t run_size;
 	struct irq_lines irqs;
+	struct doorbells doorbells;
+	unsigned int doorbell_len;	/* of the writes that ring them; 0: any */
 	struct bus *ports, *mmio;
 	struct vm_owner *owner;
 	const struct guest_mem *mem;

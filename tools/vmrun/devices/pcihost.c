@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The host bridge, an 82441FX as firmware knows it: configuration mechanism 1, and the registers
- * that choose between ROM and RAM below 1 MiB. The reset control register lies among its ports.
+ * The host bridge, an 82441FX as firmware knows it: configuration mechanism 1, the windows of ports
+ * and memory behind it, and the registers that choose between ROM and RAM below 1 MiB. The reset
+ * control register lies among its ports.
  */
 #include <linux/pci_regs.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@
 struct pcihost {
 	struct pci_function function;	/* first */
 	struct pci_bus *bus;
+	struct bus *ports, *mmio;
 	struct shadow *shadow;
 	struct stopper *stopper;
 	uint32_t address;		/* bus->lock */
@@ -88,6 +90,32 @@ static void pcihost_access(void *opaque, struct bus_access *a)
 			   (address & 0xfc) + (a->offset - CONFIG_DATA), a->data, a->len, a->write);
 }
 
+static void io_window(void *opaque, struct bus_access *a)
+{
+	struct pcihost *h = opaque;
+
+	if (!pci_access(h->bus, true, PCI_IO_START + a->offset, a))
+		bus_unclaimed(h->ports, PCI_IO_START + a->offset, a->data, a->len, a->write);
+}
+
+static void mem_window(void *opaque, struct bus_access *a)
+{
+	struct pcihost *h = opaque;
+
+	if (!pci_access(h->bus, false, PCI_MEM_START + a->offset, a))
+		bus_unclaimed(h->mmio, PCI_MEM_START + a->offset, a->data, a->len, a->write);
+}
+
+static int add_windows(struct pcihost *h, const struct device_env *env, struct error *err)
+{
+	if (bus_add(env->ports, CONFIG_ADDRESS, CONFIG_PORTS, 4, pcihost_access, h, "PCI", err) ||
+	    bus_add(env->ports, PCI_IO_START, PCI_IO_END - PCI_IO_START, 4, io_window, h,
+		    "PCI ports", err))
+		return -1;
+	return bus_add(env->mmio, PCI_MEM_START, PCI_MEM_END - PCI_MEM_START, 8, mem_window, h,
+		       "PCI memory", err);
+}
+
 static void pcihost_destroy(void *dev)
 {
 	free(dev);
@@ -103,6 +131,9 @@ static void *pcihost_create(const struct device_env *env, struct error *err)
 		return NULL;
 	}
 	h->bus = env->pci;
+	h->bus->irqs = env->irqs;
+	h->ports = env->ports;
+	h->mmio = env->mmio;
 	h->shadow = env->shadow;
 	h->stopper = env->stopper;
 	h->function.name = "host bridge";
@@ -116,8 +147,7 @@ static void *pcihost_create(const struct device_env *env, struct error *err)
 		h->function.writable[I440FX_PAM0 + i] = h->shadow ? mask : 0;
 	}
 	h->function.written = h->shadow ? pam_written : NULL;
-	if (pci_add(h->bus, PCI_HOST_BRIDGE, &h->function, err) ||
-	    bus_add(env->ports, CONFIG_ADDRESS, CONFIG_PORTS, 4, pcihost_access, h, "PCI", err)) {
+	if (pci_add(h->bus, PCI_HOST_BRIDGE, &h->function, err) || add_windows(h, env, err)) {
 		pcihost_destroy(h);
 		return NULL;
 	}

@@ -11,8 +11,16 @@
 
 #define PIIX3_ID		0x7000
 #define PIIX3_PIRQ		0x60	/* to 0x63: the ISA interrupt for PIRQA to PIRQD */
-#define PIRQ_OFF		0x80
 #define PIRQ_MASK		0x8f
+
+static void piix3_written(struct pci_function *f, unsigned int reg, unsigned int len)
+{
+	unsigned int i;
+
+	for (i = 0; i < PCI_PIRQS; i++)
+		if (reg <= PIIX3_PIRQ + i && PIIX3_PIRQ + i < reg + len)
+			pci_route(f->bus, i, f->config[PIIX3_PIRQ + i]);
+}
 
 static void piix3_destroy(void *dev)
 {
@@ -32,9 +40,14 @@ static void *piix3_create(const struct device_env *env, struct error *err)
 	pci_identify(f, 0x8086, PIIX3_ID, 0x060100, 0);
 	pci_set(f, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 	f->config[PCI_HEADER_TYPE] = 0x80;	/* there is more than one function in this slot */
-	for (i = 0; i < 4; i++) {
-		f->config[PIIX3_PIRQ + i] = PIRQ_OFF;
+	f->written = piix3_written;
+	/* Firmware routes the interrupts; without it they are routed from the beginning. */
+	for (i = 0; i < PCI_PIRQS; i++) {
+		uint8_t route = env->shadow ? PCI_NOT_ROUTED : pci_usual_irq(i);
+
+		f->config[PIIX3_PIRQ + i] = route;
 		f->writable[PIIX3_PIRQ + i] = PIRQ_MASK;
+		pci_route(env->pci, i, route);
 	}
 	if (pci_add(env->pci, PCI_ISA_BRIDGE, f, err)) {
 		piix3_destroy(f);
