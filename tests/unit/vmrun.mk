@@ -11,7 +11,9 @@ VMRUN_TESTS := $(patsubst $(VMRUN_DIR)%.c,$(VMRUN_OUT)/%,$(wildcard $(VMRUN_DIR)
 VMRUN_OBJS := $(patsubst $(VMRUN_SRC)/%.c,$(VMRUN_OUT)/%.o,$(filter-out %/main.c,\
 	$(wildcard $(addprefix $(VMRUN_SRC)/,*.c loaders/*.c devices/*.c))))
 
-VMRUN_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -pthread \
+include $(VMRUN_SRC)/libraries.mk
+
+VMRUN_CFLAGS := $(LIBRARY_CFLAGS) -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -pthread \
 		-DVMRUN_SOURCE='"$(abspath $(VMRUN_SRC))"' -I$(VMRUN_TOP)/include/uapi -I$(VMRUN_SRC) -MMD -MP \
 		-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -30,6 +32,6 @@ $(VMRUN_OBJS): $(VMRUN_OUT)/%.o: $(VMRUN_SRC)/%.c
 
 $(VMRUN_TESTS): $(VMRUN_OUT)/%: $(VMRUN_DIR)%.c $(VMRUN_OBJS)
 	@echo "  CC      $@"
-	@$(CC) $(VMRUN_CFLAGS) -o $@ $< $(VMRUN_OBJS) -lelf -lcmocka
+	@$(CC) $(VMRUN_CFLAGS) -o $@ $< $(VMRUN_OBJS) -lelf $(LIBRARY_LDLIBS) -lcmocka
 
 -include $(wildcard $(VMRUN_OUT)/*.d $(VMRUN_OUT)/*/*.d)

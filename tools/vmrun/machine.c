@@ -12,6 +12,7 @@
 #include "exitcode.h"
 #include "machine.h"
 #include "mptable.h"
+#include "sandbox.h"
 #include "term.h"
 
 #define CONSOLE_PORT		0x3f8
@@ -405,11 +406,21 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	return rc;
 }
 
+static int enter_sandbox(const struct machine *m, struct error *err)
+{
+	struct sandbox s = { .own_file = m->control.fd >= 0 ? m->control.path : NULL };
+
+	return m->options->no_sandbox ? 0 : sandbox_enter(&s, err);
+}
+
 int machine_run(struct machine *m, struct error *err)
 {
+	bool terminal = m->console.tty && term_init(STDIN_FILENO);
 	int rc;
 
-	if (m->console.tty && term_init(STDIN_FILENO))
+	if (enter_sandbox(m, err))
+		return -1;
+	if (terminal)
 		term_raw();
 	m->tsc_start = __rdtsc();
 	rc = vm_start(&m->vm, err);

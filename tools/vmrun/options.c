@@ -46,6 +46,7 @@ static const char help[] =
 "  --name NAME         listen to `vmrun ctl NAME`\n"
 "  --stats[=SECONDS]   at the end, and every so many seconds, say how often the guest left the CPU\n"
 "                      and why\n"
+"  --no-sandbox        keep the rights that a vmrun in order doesn't need; for its debugging\n"
 "  --timeout SECONDS   stop it after that time\n"
 "  --debug-ioport      report accesses to ports that nothing answers\n"
 "  --debug-mmio        report accesses to addresses that nothing answers\n"
@@ -69,7 +70,7 @@ enum {
 	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DISK,
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
 	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
-	OPT_NAME,
+	OPT_NAME, OPT_NO_SANDBOX,
 };
 
 static const struct option long_options[] = {
@@ -88,6 +89,7 @@ static const struct option long_options[] = {
 	{ "mmu", required_argument, NULL, OPT_MMU },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "stats", optional_argument, NULL, OPT_STATS },
+	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "debug-ioport", no_argument, NULL, OPT_DEBUG_IOPORT },
 	{ "debug-mmio", no_argument, NULL, OPT_DEBUG_MMIO },
@@ -260,6 +262,7 @@ static void set_flag(struct options *o, int opt)
 {
 	bool *const flags[] = {
 		[OPT_BOOT_MENU] = &o->boot_menu,
+		[OPT_NO_SANDBOX] = &o->no_sandbox,
 		[OPT_DEBUG_IOPORT] = &o->debug_ioport,
 		[OPT_DEBUG_MMIO] = &o->debug_mmio,
 		[OPT_DEBUG_BIOS] = &o->debug_bios,

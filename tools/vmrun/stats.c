@@ -121,23 +121,12 @@ static void read_fd_of(int fd, struct counters *c)
 	close(stats);
 }
 
-static const char *kvm_mmu(void)
-{
-	FILE *f = fopen("/sys/module/kvm_intel/parameters/ept", "re");
-	int c = f ? fgetc(f) : EOF;
-
-	if (f)
-		fclose(f);
-	return c == 'Y' || c == '1' ? "ept (kvm_intel)" : c == 'N' || c == '0' ?
-	       "shadow (kvm_intel)" : "KVM's choice";
-}
-
 const char *vm_mmu_name(const struct vm *vm)
 {
 	unsigned int mmu = vm_mmu(vm);
 
 	if (vm->is_kvm)
-		return kvm_mmu();
+		return vm->kvm_mmu;
 	return mmu == MINIVMM_VM_MMU_EPT ? "ept" :
 	       mmu == MINIVMM_VM_MMU_SHADOW ? "shadow" : "unknown";
 }

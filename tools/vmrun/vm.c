@@ -56,6 +56,17 @@ static int check_required(const struct vm *vm, const char *dev, struct error *er
 	return 0;
 }
 
+static const char *kvm_mmu(void)
+{
+	FILE *f = fopen("/sys/module/kvm_intel/parameters/ept", "re");
+	int c = f ? fgetc(f) : EOF;
+
+	if (f)
+		fclose(f);
+	return c == 'Y' || c == '1' ? "ept (kvm_intel)" : c == 'N' || c == '0' ?
+	       "shadow (kvm_intel)" : "KVM's choice";
+}
+
 static int open_node(struct vm *vm, const char *dev, struct error *err)
 {
 	int version, size;
@@ -73,6 +84,7 @@ static int open_node(struct vm *vm, const char *dev, struct error *err)
 	if (size < (int)sizeof(struct minivmm_run))
 		return failed(err, "%s: a vCPU's mapping of %d bytes is too small", dev, size);
 	vm->run_size = size;
+	vm->kvm_mmu = kvm_mmu();
 	vm->is_kvm = !ioctl(vm->sys, MINIVMM_CHECK_EXTENSION, (unsigned long)MINIVMM_CAP_MMU);
 	return check_required(vm, dev, err);
 }

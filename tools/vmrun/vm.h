@@ -47,6 +47,7 @@ struct vm_owner {
 struct vm {
 	int sys, fd;
 	bool is_kvm;
+	const char *kvm_mmu;		/* its mode, for people */
 	size_t run_size;
 	struct irq_lines irqs;
 	struct doorbells doorbells;
