@@ -55,10 +55,25 @@ void compat_exit(void);
 /* Rescheduling, task work and the like before the guest is entered again. 0, or -EINTR: a signal. */
 int compat_handle_guest_mode_work(void);
 
-/* The guest's FPU state in the format of XSAVE; components left at their reset values read so. */
-static inline void compat_copy_guest_fpu(struct fpu_guest *fpu, void *buffer, unsigned int size)
+/*
+ * The guest's FPU state in the format of XSAVE; components left at their reset values read so. No
+ * guest has protection keys.
+ */
+static inline void compat_copy_guest_fpu(struct fpu_guest *fpu, void *buffer, unsigned int size,
+					 u64 components)
 {
-	fpu_copy_guest_fpstate_to_uabi(fpu, buffer, size, XFEATURE_MASK_FPSSE, 0);
+	fpu_copy_guest_fpstate_to_uabi(fpu, buffer, size, components | XFEATURE_MASK_FPSSE, 0);
+}
+
+/* The other way: 0, or -EINVAL for other components, or what an XRSTOR wouldn't take. */
+static inline int compat_set_guest_fpu(struct fpu_guest *fpu, struct xregs_state *buffer,
+				       u64 components)
+{
+	u32 pkru;
+
+	/* what the host has switched off for the guest can't be anything but its reset value */
+	buffer->header.xfeatures &= ~fpu->fpstate->xfd;
+	return fpu_copy_uabi_to_guest_fpstate(fpu, buffer, components, &pkru);
 }
 
 /*

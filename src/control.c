@@ -153,7 +153,7 @@ int set_xcr(struct vcpu *vcpu, u32 index, u64 value)
 	u64 avx512 = XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | XFEATURE_MASK_Hi16_ZMM;
 	u64 bnd = XFEATURE_MASK_BNDREGS | XFEATURE_MASK_BNDCSR;
 
-	if (index || (value & ~supported_xcr0()) || !(value & XFEATURE_MASK_FP))
+	if (index || (value & ~guest_xcr0(vcpu)) || !(value & XFEATURE_MASK_FP))
 		return 1;
 	if ((value & XFEATURE_MASK_YMM) && !(value & XFEATURE_MASK_SSE))
 		return 1;
@@ -169,6 +169,7 @@ int set_dr(struct vcpu *vcpu, int dr, u64 value)
 	switch (dr) {
 	case 0 ... 3:
 		vcpu->dr[dr] = value;
+		debug_update(vcpu);
 		return 0;
 	case 4:
 	case 6:
@@ -180,7 +181,7 @@ int set_dr(struct vcpu *vcpu, int dr, u64 value)
 		if (value >> 32)
 			return 1;
 		vcpu->dr7 = (value & 0xffff2bff) | 0x400;
-		hw_set_dr7(vcpu, vcpu->dr7);
+		debug_update(vcpu);
 		return 0;
 	}
 }

@@ -435,6 +435,13 @@ static struct minivmm_cpuid_entry2 *cpuid_find(struct cpuid_table *t, u32 functi
 	return NULL;
 }
 
+u64 guest_xcr0(struct vcpu *vcpu)
+{
+	struct minivmm_cpuid_entry2 *e = vcpu->cpuid ? cpuid_find(vcpu->cpuid, 0xd, 0) : NULL;
+
+	return XFEATURE_MASK_FP | (e ? (e->eax | (u64)e->edx << 32) & supported_xcr0() : 0);
+}
+
 static void fill_index(struct cpuid_table *t)
 {
 	int i;

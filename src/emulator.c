@@ -691,6 +691,11 @@ void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear)
 		mmu_flush_guest(vcpu);
 }
 
+bool emu_host_takes_int3(struct emu *e)
+{
+	return debug_takes_int3(to_emulator(e)->vcpu, e->insn.len);
+}
+
 static enum emu_mode emulator_mode(struct vcpu *vcpu)
 {
 	if (!is_protected(vcpu))
@@ -761,10 +766,8 @@ static __always_inline void emulator_commit(struct emulator *em)
 	hw_clear_interrupt_shadow(vcpu);
 	if (unlikely(e->out.what | e->out.seg_changed))
 		commit_rest(em);
-	if (e->rflags & X86_EFLAGS_TF && !(e->out.what & EMU_NO_STEP)) {
-		vcpu->dr6 = (vcpu->dr6 & ~DR_TRAP_BITS) | DR_STEP;
-		inject_exception(vcpu, X86_TRAP_DB);
-	}
+	if (e->rflags & X86_EFLAGS_TF && !(e->out.what & EMU_NO_STEP))
+		debug_step_done(vcpu);
 }
 
 static void emulator_inject(struct emulator *em)
@@ -1107,23 +1110,14 @@ static bool must_leave(struct vcpu *vcpu)
 /* Does DR7 ask for #DB before the instruction here? */
 static noinline bool hits_breakpoint(struct emulator *em)
 {
-	struct vcpu *vcpu = em->vcpu;
 	struct emu *e = &em->emu;
 	gva_t at = e->rip;
-	unsigned int i, hits = 0;
 
 	if (e->rflags & X86_EFLAGS_RF)
 		return false;
 	if (e->mode != EMU_LONG)
-		at = (u32)(at + hw_segment_base(vcpu, SEG_CS));
-	for (i = 0; i < 4; i++)
-		if (vcpu->dr7 >> 2 * i & 3 && !(vcpu->dr7 >> (16 + 4 * i) & 0xf) && vcpu->dr[i] == at)
-			hits |= 1 << i;
-	if (!hits)
-		return false;
-	vcpu->dr6 = (vcpu->dr6 & ~DR_TRAP_BITS) | hits;
-	inject_exception(vcpu, X86_TRAP_DB);
-	return true;
+		at = (u32)(at + hw_segment_base(em->vcpu, SEG_CS));
+	return debug_hits_breakpoint(em->vcpu, at);
 }
 
 /*
@@ -1144,7 +1138,7 @@ static int run_batch(struct emulator *em, int *budget)
 		em->logged = em->replayed = 0;
 		e->out.what = 0;
 		r = EMU_RETRY;
-		if (unlikely(vcpu->dr7 & 0xff) && hits_breakpoint(em))
+		if (unlikely(vcpu->hw_dr7 & 0xff) && hits_breakpoint(em))
 			break;
 		r = emu_run(e);
 		n++;

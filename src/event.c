@@ -65,6 +65,12 @@ void inject_exception(struct vcpu *vcpu, u8 vector)
 	queue_exception(vcpu, (struct exception){ .vector = vector });
 }
 
+/* As if by an INT3 of event_len bytes at RIP. */
+void inject_breakpoint(struct vcpu *vcpu)
+{
+	queue_exception(vcpu, (struct exception){ .vector = X86_TRAP_BP, .soft = true });
+}
+
 void inject_exception_error(struct vcpu *vcpu, u8 vector, u32 error_code)
 {
 	queue_exception(vcpu, (struct exception){
@@ -207,7 +213,7 @@ static void start_exception(struct vcpu *vcpu)
 		vcpu->cr2 = e->cr2;
 	if (e->vector == X86_TRAP_DB) {		/* delivery clears DR7.GD */
 		vcpu->dr7 &= ~BIT_ULL(13);
-		hw_set_dr7(vcpu, vcpu->dr7);
+		debug_update(vcpu);
 	}
 	if (is_fault(e->vector))
 		hw_set_rflags(vcpu, vcpu_rflags(vcpu) | X86_EFLAGS_RF);
@@ -245,6 +251,31 @@ static bool nmi_allowed(struct vcpu *vcpu)
 	return !hw_nmi_masked(vcpu) && !hw_interrupt_shadow(vcpu);
 }
 
+/* A debugger may want to see none of them. */
+static bool interrupts_blocked(struct vcpu *vcpu)
+{
+	return vcpu->debug.control & MINIVMM_GUESTDBG_BLOCKIRQ;
+}
+
+/* What comes from outside; busy: something is being injected already. */
+static void prepare_interrupts(struct vcpu *vcpu, bool busy)
+{
+	collect_nmis(vcpu);
+	if (!busy && vcpu->nmi.pending && nmi_allowed(vcpu)) {
+		vcpu->nmi.pending--;
+		vcpu->nmi.injected = true;
+		hw_inject_nmi(vcpu);
+		busy = true;
+	}
+	if (!busy && irq_to_inject(vcpu) && hw_interrupt_allowed(vcpu))
+		start_interrupt(vcpu);
+	if (vcpu->nmi.pending)
+		hw_request_nmi_window(vcpu);
+	if (irq_to_inject(vcpu) ||
+	    (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
+		hw_request_irq_window(vcpu);
+}
+
 /**
  * events_prepare() - decide what the next entry injects, and ask for windows for the rest
  * @vcpu: the vCPU
@@ -253,28 +284,18 @@ static bool nmi_allowed(struct vcpu *vcpu)
  */
 void events_prepare(struct vcpu *vcpu)
 {
-	bool busy = inject_again(vcpu);
+	bool busy;
 
+	/* see debug_arm_step(): the client may have set one */
+	if (unlikely(vcpu->debug.control & MINIVMM_GUESTDBG_SINGLESTEP))
+		hw_clear_interrupt_shadow(vcpu);
+	busy = inject_again(vcpu);
 	if (!busy && vcpu->exception.pending) {
 		start_exception(vcpu);
 		busy = true;
 	}
-	collect_nmis(vcpu);
-	if (!busy && vcpu->nmi.pending && nmi_allowed(vcpu)) {
-		vcpu->nmi.pending--;
-		vcpu->nmi.injected = true;
-		hw_inject_nmi(vcpu);
-		busy = true;
-	}
-	if (!busy && irq_to_inject(vcpu) && hw_interrupt_allowed(vcpu)) {
-		start_interrupt(vcpu);
-		busy = true;
-	}
-	if (vcpu->nmi.pending)
-		hw_request_nmi_window(vcpu);
-	if (irq_to_inject(vcpu) ||
-	    (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
-		hw_request_irq_window(vcpu);
+	if (likely(!interrupts_blocked(vcpu)))
+		prepare_interrupts(vcpu, busy);
 	lapic_prepare(vcpu);
 }
 
@@ -324,6 +345,8 @@ int events_deliver(struct vcpu *vcpu)
 {
 	if (vcpu->exception.pending || vcpu->exception.injected)
 		return deliver_exception(vcpu);
+	if (interrupts_blocked(vcpu) && !vcpu->nmi.injected && !vcpu->interrupt.injected)
+		return 1;
 	collect_nmis(vcpu);
 	if (vcpu->nmi.injected || (!vcpu->interrupt.injected && vcpu->nmi.pending &&
 				   nmi_allowed(vcpu))) {

@@ -283,6 +283,7 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_SYNC_MMU, 1 },
 	{ MINIVMM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ MINIVMM_CAP_USER_NMI, 1 },
+	{ MINIVMM_CAP_SET_GUEST_DEBUG, 1 },
 	{ MINIVMM_CAP_REINJECT_CONTROL, 1 },
 	{ MINIVMM_CAP_IRQ_ROUTING, 4096 },
 	{ MINIVMM_CAP_IRQ_INJECT_STATUS, 1 },
@@ -297,9 +298,13 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_INTERNAL_ERROR_DATA, 1 },
 	{ MINIVMM_CAP_VCPU_EVENTS, 1 },
 	{ MINIVMM_CAP_INTR_SHADOW, 1 },
+	{ MINIVMM_CAP_DEBUGREGS, 1 },
+	{ MINIVMM_CAP_X86_ROBUST_SINGLESTEP, 1 },
+	{ MINIVMM_CAP_XSAVE, 1 },
 	{ MINIVMM_CAP_GET_TSC_KHZ, 1 },
 	{ MINIVMM_CAP_MAX_VCPUS, MAX_VCPUS },
 	{ MINIVMM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ MINIVMM_CAP_SYNC_REGS, MINIVMM_SYNC_X86_VALID_FIELDS },
 	{ MINIVMM_CAP_KVMCLOCK_CTRL, 1 },
 	{ MINIVMM_CAP_SIGNAL_MSI, 1 },
 	{ MINIVMM_CAP_READONLY_MEM, 1 },
@@ -315,7 +320,13 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_COALESCED_PIO, 1 },
 	{ MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MINIVMM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
 						 MINIVMM_DIRTY_LOG_INITIALLY_SET },
+	{ MINIVMM_CAP_SET_GUEST_DEBUG2, MINIVMM_GUESTDBG_ENABLE | MINIVMM_GUESTDBG_SINGLESTEP |
+					MINIVMM_GUESTDBG_USE_SW_BP | MINIVMM_GUESTDBG_USE_HW_BP |
+					MINIVMM_GUESTDBG_INJECT_DB | MINIVMM_GUESTDBG_INJECT_BP |
+					MINIVMM_GUESTDBG_BLOCKIRQ },
+	{ MINIVMM_CAP_SREGS2, 1 },
 	{ MINIVMM_CAP_BINARY_STATS_FD, 1 },
+	{ MINIVMM_CAP_XSAVE2, sizeof(struct minivmm_xsave) },
 	{ MINIVMM_CAP_FAILURE, 1 },
 };
 
@@ -326,6 +337,8 @@ long check_extension(struct vm *vm, unsigned long cap)
 
 	if (cap == MINIVMM_CAP_MMU)
 		return vm ? vm_type(vm) : vm_types_supported();
+	if (cap == MINIVMM_CAP_XCRS)
+		return supported_xcr0() != 0;
 	if (cap == MINIVMM_CAP_NR_VCPUS)	/* recommended */
 		return min_t(long, num_online_cpus(), MAX_VCPUS);
 	if (cap == MINIVMM_CAP_TSC_CONTROL)

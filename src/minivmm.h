@@ -227,6 +227,7 @@ enum request {
 	REQ_CLOCK,		/* kvmclock's page */
 	REQ_WALL_CLOCK,		/* the page that says when kvmclock was 0 */
 	REQ_STEAL_TIME,
+	REQ_DEBUG,		/* EXIT_DEBUG, with what vcpu->debug has */
 };
 
 struct exception {
@@ -279,6 +280,12 @@ struct vcpu {
 	u64 pdptr[4];			/* of PAE paging, while the vCPU doesn't run on EPT */
 	u64 cr2, cr8, efer, xcr0;	/* cr8: without a local APIC in the kernel */
 	u64 dr[4], dr6, dr7;
+	u64 hw_dr[4], hw_dr7;		/* the CPU's while the guest runs: those, or a debugger's */
+	struct {
+		u32 control;		/* MINIVMM_GUESTDBG_* */
+		u8 exception;		/* of REQ_DEBUG */
+		u64 conditions;
+	} debug;
 	u64 apic_base;
 	/* set by hw_cache_code_state(), for its caller; without meaning outside of protected mode */
 	struct { bool db, l; u8 cpl; } code;
@@ -410,6 +417,7 @@ void hw_set_cr3(struct vcpu *vcpu, u64 cr3);
 void hw_set_cr4(struct vcpu *vcpu, u64 cr4);
 void hw_set_efer(struct vcpu *vcpu, u64 efer);
 void hw_set_dr7(struct vcpu *vcpu, u64 dr7);
+void hw_update_exceptions(struct vcpu *vcpu);	/* those that make it exit: vcpu->debug has changed */
 void hw_set_rflags(struct vcpu *vcpu, u64 rflags);
 void hw_set_pdptrs(struct vcpu *vcpu, const u64 pdptr[4]);
 u64 hw_get_pdptr(struct vcpu *vcpu, int i);
@@ -541,6 +549,9 @@ int exit_internal_error(struct vcpu *vcpu, u32 suberror, int ndata, const u64 *d
 /* ---- vcpu_state.c: a vCPU's state, in and out ------------------------------------------------ */
 
 long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg);	/* vcpu */
+/* The register sets of the run page: what RUN takes from it, and leaves in it. vcpu. */
+int vcpu_take_sync_regs(struct vcpu *vcpu);
+void vcpu_give_sync_regs(struct vcpu *vcpu);
 
 /* ---- event.c --------------------------------------------------------------------------------- */
 
@@ -549,6 +560,7 @@ void inject_exception(struct vcpu *vcpu, u8 vector);
 void inject_exception_error(struct vcpu *vcpu, u8 vector, u32 error_code);
 void inject_page_fault(struct vcpu *vcpu, gva_t cr2, u32 error_code);
 void inject_gp(struct vcpu *vcpu, u32 error_code);
+void inject_breakpoint(struct vcpu *vcpu);
 void inject_nmi(struct vcpu *vcpu);		/* any context */
 bool event_nmi_pending(struct vcpu *vcpu);
 void events_get(struct vcpu *vcpu, struct minivmm_vcpu_events *events);
@@ -556,6 +568,22 @@ int events_set(struct vcpu *vcpu, const struct minivmm_vcpu_events *events);
 void events_prepare(struct vcpu *vcpu);
 int events_deliver(struct vcpu *vcpu);		/* the same by the emulator; the handlers' contract */
 bool event_ready_for_interrupt(struct vcpu *vcpu);
+
+/* ---- debug.c: the client as a debugger --------------------------------------------------------- */
+
+void debug_update(struct vcpu *vcpu);	/* the debug registers have changed */
+int debug_stop(struct vcpu *vcpu, u8 exception, u64 conditions);
+int debug_stop_now(struct vcpu *vcpu);	/* REQ_DEBUG */
+void debug_inject(struct vcpu *vcpu, u64 conditions);
+void debug_step_done(struct vcpu *vcpu);
+bool debug_hits_breakpoint(struct vcpu *vcpu, gva_t at);
+bool debug_takes_int3(struct vcpu *vcpu, unsigned int len);
+void debug_arm_step(struct vcpu *vcpu);	/* RFLAGS were set; or the guest has stopped */
+u64 debug_hide_step(struct vcpu *vcpu, u64 rflags);	/* RFLAGS as the client sees them */
+int debug_set(struct vcpu *vcpu, const struct minivmm_guest_debug *debug);
+void debug_get_registers(struct vcpu *vcpu, struct minivmm_debugregs *regs);
+int debug_set_registers(struct vcpu *vcpu, const struct minivmm_debugregs *regs);
+void debug_translate(struct vcpu *vcpu, struct minivmm_translation *t);
 
 /* ---- control.c ------------------------------------------------------------------------------- */
 
@@ -715,6 +743,7 @@ bool guest_has(struct vcpu *vcpu, unsigned int x86_feature);
 void cpuid_update(struct vcpu *vcpu);
 void cpuid_free(struct vcpu *vcpu);
 u64 supported_xcr0(void);
+u64 guest_xcr0(struct vcpu *vcpu);	/* what its CPUID allows of it */
 
 /* ---- msr.c ----------------------------------------------------------------------------------- */
 

@@ -195,6 +195,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 		msr_reset(vcpu);
 	}
 	hw_vcpu_reset(vcpu, init);
+	debug_update(vcpu);
 	hw_set_efer(vcpu, 0);
 	/* INIT leaves the two cache bits as they are */
 	hw_set_cr0(vcpu, X86_CR0_ET | (init ? old_cr0 & (X86_CR0_CD | X86_CR0_NW) :
@@ -395,8 +396,10 @@ int vcpu_halt(struct vcpu *vcpu)
 	vcpu->stats.halt_exits++;
 	if (vcpu->lapic) {
 		vcpu->mp_state = MP_HALTED;
-		return 1;
+		/* a debugger that stepped over it needn't wait until it is over */
+		return vcpu_take_request(vcpu, REQ_DEBUG) ? debug_stop_now(vcpu) : 1;
 	}
+	clear_bit(REQ_DEBUG, &vcpu->requests);
 	vcpu->run->exit_reason = MINIVMM_EXIT_HLT;
 	return 0;
 }
@@ -408,6 +411,8 @@ static int handle_requests(struct vcpu *vcpu)
 		vcpu_triple_fault(vcpu);
 		return 0;
 	}
+	if (vcpu_take_request(vcpu, REQ_DEBUG))
+		return debug_stop_now(vcpu);
 	if (vcpu->requests & (BIT(REQ_CLOCK) | BIT(REQ_WALL_CLOCK) | BIT(REQ_STEAL_TIME)))
 		clock_vcpu_requests(vcpu);
 	if (vcpu_take_request(vcpu, REQ_EOI_EXIT)) {
@@ -557,9 +562,11 @@ static int run_inside(struct vcpu *vcpu)
 	struct minivmm_run *run = vcpu->run;
 	int r;
 
-	/* no register sets are offered in the run page */
-	if (READ_ONCE(run->valid_regs) || READ_ONCE(run->dirty_regs))
-		return -EINVAL;
+	if (unlikely(READ_ONCE(run->valid_regs) | READ_ONCE(run->dirty_regs))) {
+		r = vcpu_take_sync_regs(vcpu);
+		if (r)
+			return r;
+	}
 	if (!vcpu->lapic && set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 	/* the window is asked for with the next entry, even if it is open already */
@@ -615,6 +622,8 @@ static int vcpu_run(struct vcpu *vcpu)
 	}
 	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
 	publish_state(vcpu);
+	if (unlikely(READ_ONCE(vcpu->run->valid_regs)))
+		vcpu_give_sync_regs(vcpu);
 	if (vcpu->sigmask_active) {
 		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
 		sigemptyset(&current->real_blocked);

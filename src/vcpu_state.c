@@ -21,7 +21,7 @@ static void get_regs(struct vcpu *vcpu, struct minivmm_regs *regs)
 		.r8 = r[R_R8], .r9 = r[R_R9], .r10 = r[R_R10], .r11 = r[R_R11],
 		.r12 = r[R_R12], .r13 = r[R_R13], .r14 = r[R_R14], .r15 = r[R_R15],
 		.rsp = reg_read(vcpu, R_RSP), .rip = reg_read(vcpu, R_RIP),
-		.rflags = vcpu_rflags(vcpu),
+		.rflags = debug_hide_step(vcpu, vcpu_rflags(vcpu)),
 	};
 }
 
@@ -47,6 +47,7 @@ static void set_regs(struct vcpu *vcpu, const struct minivmm_regs *regs)
 	reg_write(vcpu, R_RSP, regs->rsp);
 	reg_write(vcpu, R_RIP, regs->rip);
 	hw_set_rflags(vcpu, regs->rflags);
+	debug_arm_step(vcpu);
 	/* as under KVM: an exception that was queued for the old state is void */
 	vcpu->exception.pending = false;
 	vcpu_request(vcpu, REQ_EVENT);
@@ -54,9 +55,9 @@ static void set_regs(struct vcpu *vcpu, const struct minivmm_regs *regs)
 
 /* ---- special registers ------------------------------------------------------------------------- */
 
-static void get_sregs(struct vcpu *vcpu, struct minivmm_sregs *s)
+/* What both structures begin with. */
+static void get_common_sregs(struct vcpu *vcpu, struct minivmm_sregs *s)
 {
-	memset(s, 0, sizeof(*s));
 	hw_get_segment(vcpu, &s->cs, SEG_CS);
 	hw_get_segment(vcpu, &s->ds, SEG_DS);
 	hw_get_segment(vcpu, &s->es, SEG_ES);
@@ -73,6 +74,12 @@ static void get_sregs(struct vcpu *vcpu, struct minivmm_sregs *s)
 	s->cr8 = get_cr8(vcpu);
 	s->efer = vcpu->efer;
 	s->apic_base = vcpu->apic_base;
+}
+
+static void get_sregs(struct vcpu *vcpu, struct minivmm_sregs *s)
+{
+	memset(s, 0, sizeof(*s));
+	get_common_sregs(vcpu, s);
 	if (vcpu->interrupt.injected && !vcpu->interrupt.soft)
 		set_bit(vcpu->interrupt.vector, (unsigned long *)s->interrupt_bitmap);
 	else if (vcpu->pending_irq >= 0 && !vcpu->lapic)
@@ -110,8 +117,11 @@ static void set_control_registers(struct vcpu *vcpu, const struct minivmm_sregs 
 	hw_set_efer(vcpu, s->efer);
 	hw_set_cr0(vcpu, s->cr0);
 	hw_set_cr4(vcpu, s->cr4);
-	if ((s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA))
-		load_pdptrs(vcpu, s->cr3);
+}
+
+static bool has_pae_paging(const struct minivmm_sregs *s)
+{
+	return (s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA);
 }
 
 /* What the bitmap of GET_SREGS reported: being delivered, or waiting for the guest to take it. */
@@ -127,16 +137,19 @@ static void restore_interrupt(struct vcpu *vcpu, int vector)
 	vcpu->interrupt.vector = vector;
 }
 
-static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
+/* What both begin with; pdptrs: NULL: those of PAE paging are read from memory. */
+static int set_common_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s, const u64 *pdptrs)
 {
-	int irq;
-
 	if (!sregs_valid(vcpu, s))
 		return -EINVAL;
 	if (lapic_set_base(vcpu, s->apic_base, true))
 		return -EINVAL;
 	hw_set_dt(vcpu, &s->idt, &s->gdt);
 	set_control_registers(vcpu, s);
+	if (pdptrs)
+		hw_set_pdptrs(vcpu, pdptrs);
+	else if (has_pae_paging(s))
+		load_pdptrs(vcpu, s->cr3);
 	hw_set_segment(vcpu, &s->cs, SEG_CS);
 	hw_set_segment(vcpu, &s->ds, SEG_DS);
 	hw_set_segment(vcpu, &s->es, SEG_ES);
@@ -148,12 +161,104 @@ static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
 
 	if (at_reset_vector(vcpu, s))
 		vcpu->mp_state = MP_RUNNABLE;
-	irq = find_first_bit((const unsigned long *)s->interrupt_bitmap, MINIVMM_NR_INTERRUPTS);
-	if (irq < MINIVMM_NR_INTERRUPTS)
-		restore_interrupt(vcpu, irq);
 	mmu_flush_guest(vcpu);
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
+}
+
+static int set_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s)
+{
+	int irq, r = set_common_sregs(vcpu, s, NULL);
+
+	if (r)
+		return r;
+	irq = find_first_bit((const unsigned long *)s->interrupt_bitmap, MINIVMM_NR_INTERRUPTS);
+	if (irq < MINIVMM_NR_INTERRUPTS)
+		restore_interrupt(vcpu, irq);
+	return 0;
+}
+
+static const struct minivmm_sregs *common(const struct minivmm_sregs2 *s)
+{
+	BUILD_BUG_ON(offsetofend(struct minivmm_sregs, apic_base) !=
+		     offsetofend(struct minivmm_sregs2, apic_base));
+	return (const struct minivmm_sregs *)s;
+}
+
+static void get_sregs2(struct vcpu *vcpu, struct minivmm_sregs2 *s)
+{
+	int i;
+
+	memset(s, 0, sizeof(*s));
+	get_common_sregs(vcpu, (struct minivmm_sregs *)s);
+	if (!has_pae_paging(common(s)))
+		return;
+	for (i = 0; i < ARRAY_SIZE(s->pdptrs); i++)
+		s->pdptrs[i] = hw_get_pdptr(vcpu, i);
+	s->flags = MINIVMM_SREGS2_FLAGS_PDPTRS_VALID;
+}
+
+static int set_sregs2(struct vcpu *vcpu, const struct minivmm_sregs2 *s)
+{
+	bool pdptrs = s->flags & MINIVMM_SREGS2_FLAGS_PDPTRS_VALID;
+
+	if (s->flags & ~MINIVMM_SREGS2_FLAGS_PDPTRS_VALID || (pdptrs && !has_pae_paging(common(s))))
+		return -EINVAL;
+	return set_common_sregs(vcpu, common(s), pdptrs ? s->pdptrs : NULL);
+}
+
+/* ---- register sets in the run page -------------------------------------------------------------- */
+
+/*
+ * The client may write the page meanwhile: what is checked is a copy. As under KVM, a set that can't
+ * be taken stays marked, and those before it were taken.
+ */
+int vcpu_take_sync_regs(struct vcpu *vcpu)
+{
+	struct minivmm_run *run = vcpu->run;
+	u64 dirty = READ_ONCE(run->dirty_regs);
+	union {
+		struct minivmm_regs regs;
+		struct minivmm_sregs sregs;
+		struct minivmm_vcpu_events events;
+	} copy;
+
+	if ((READ_ONCE(run->valid_regs) | dirty) & ~MINIVMM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	if (dirty)
+		emulator_forget(vcpu);
+	if (dirty & MINIVMM_SYNC_X86_REGS) {
+		copy.regs = run->s.regs.regs;
+		set_regs(vcpu, &copy.regs);
+		run->dirty_regs = dirty &= ~MINIVMM_SYNC_X86_REGS;
+	}
+	if (dirty & MINIVMM_SYNC_X86_SREGS) {
+		copy.sregs = run->s.regs.sregs;
+		if (set_sregs(vcpu, &copy.sregs))
+			return -EINVAL;
+		run->dirty_regs = dirty &= ~MINIVMM_SYNC_X86_SREGS;
+	}
+	if (dirty & MINIVMM_SYNC_X86_EVENTS) {
+		copy.events = run->s.regs.events;
+		if (events_set(vcpu, &copy.events))
+			return -EINVAL;
+		run->dirty_regs = dirty & ~MINIVMM_SYNC_X86_EVENTS;
+	}
+	return 0;
+}
+
+void vcpu_give_sync_regs(struct vcpu *vcpu)
+{
+	struct minivmm_sync_regs *regs = &vcpu->run->s.regs;
+	u64 valid = READ_ONCE(vcpu->run->valid_regs);
+
+	BUILD_BUG_ON(sizeof(*regs) > MINIVMM_SYNC_REGS_SIZE_BYTES);
+	if (valid & MINIVMM_SYNC_X86_REGS)
+		get_regs(vcpu, &regs->regs);
+	if (valid & MINIVMM_SYNC_X86_SREGS)
+		get_sregs(vcpu, &regs->sregs);
+	if (valid & MINIVMM_SYNC_X86_EVENTS)
+		events_get(vcpu, &regs->events);
 }
 
 /* ---- FPU --------------------------------------------------------------------------------------- */
@@ -165,7 +270,7 @@ static int get_fpu(struct vcpu *vcpu, struct minivmm_fpu *fpu)
 
 	if (!x)
 		return -ENOMEM;
-	compat_copy_guest_fpu(&vcpu->fpu, x, PAGE_SIZE);
+	compat_copy_guest_fpu(&vcpu->fpu, x, PAGE_SIZE, 0);
 	memset(fpu, 0, sizeof(*fpu));
 	memcpy(fpu->fpr, x->i387.st_space, sizeof(fpu->fpr));
 	memcpy(fpu->xmm, x->i387.xmm_space, sizeof(fpu->xmm));
@@ -194,6 +299,53 @@ static void set_fpu(struct vcpu *vcpu, const struct minivmm_fpu *fpu)
 	fx->rdp = fpu->last_dp;
 	if (boot_cpu_has(X86_FEATURE_XSAVE))
 		vcpu->fpu.fpstate->regs.xsave.header.xfeatures |= XFEATURE_MASK_FPSSE;
+}
+
+/* GET_XSAVE, and GET_XSAVE2, which is no longer without components that come by request only. */
+static long do_get_xsave(struct vcpu *vcpu, void __user *arg)
+{
+	void *x = kzalloc(sizeof(struct minivmm_xsave), GFP_KERNEL_ACCOUNT);
+	long r = 0;
+
+	if (!x)
+		return -ENOMEM;
+	compat_copy_guest_fpu(&vcpu->fpu, x, sizeof(struct minivmm_xsave), guest_xcr0(vcpu));
+	if (copy_to_user(arg, x, sizeof(struct minivmm_xsave)))
+		r = -EFAULT;
+	kfree(x);
+	return r;
+}
+
+static long do_set_xsave(struct vcpu *vcpu, const void __user *arg)
+{
+	void *x = memdup_user(arg, sizeof(struct minivmm_xsave));
+	long r;
+
+	if (IS_ERR(x))
+		return PTR_ERR(x);
+	r = compat_set_guest_fpu(&vcpu->fpu, x, supported_xcr0());
+	kfree(x);
+	return r;
+}
+
+static void get_xcrs(struct vcpu *vcpu, struct minivmm_xcrs *xcrs)
+{
+	*xcrs = (struct minivmm_xcrs){ .nr_xcrs = supported_xcr0() != 0 };
+	if (xcrs->nr_xcrs)
+		xcrs->xcrs[0].value = vcpu->xcr0;
+}
+
+/* There is XCR0 alone; the first that the list has counts. */
+static int set_xcrs(struct vcpu *vcpu, const struct minivmm_xcrs *xcrs)
+{
+	u32 i;
+
+	if (!supported_xcr0() || xcrs->nr_xcrs > MINIVMM_MAX_XCRS || xcrs->flags)
+		return -EINVAL;
+	for (i = 0; i < xcrs->nr_xcrs; i++)
+		if (xcrs->xcrs[i].xcr == 0)
+			return set_xcr(vcpu, 0, xcrs->xcrs[i].value) ? -EINVAL : 0;
+	return 0;
 }
 
 /* ---- MSRs, CPUID ------------------------------------------------------------------------------- */
@@ -305,7 +457,12 @@ static int set_mp_state(struct vcpu *vcpu, const struct minivmm_mp_state *state)
 union vcpu_arg {
 	struct minivmm_regs regs;
 	struct minivmm_sregs sregs;
+	struct minivmm_sregs2 sregs2;
 	struct minivmm_fpu fpu;
+	struct minivmm_xcrs xcrs;
+	struct minivmm_debugregs debugregs;
+	struct minivmm_guest_debug guest_debug;
+	struct minivmm_translation translation;
 	struct minivmm_vcpu_events events;
 	struct minivmm_mp_state mp_state;
 };
@@ -325,6 +482,26 @@ static long struct_ioctl(struct vcpu *vcpu, unsigned int ioctl, union vcpu_arg *
 		return 0;
 	case MINIVMM_SET_SREGS:
 		return set_sregs(vcpu, &a->sregs);
+	case MINIVMM_GET_SREGS2:
+		get_sregs2(vcpu, &a->sregs2);
+		return 0;
+	case MINIVMM_SET_SREGS2:
+		return set_sregs2(vcpu, &a->sregs2);
+	case MINIVMM_GET_XCRS:
+		get_xcrs(vcpu, &a->xcrs);
+		return 0;
+	case MINIVMM_SET_XCRS:
+		return set_xcrs(vcpu, &a->xcrs);
+	case MINIVMM_GET_DEBUGREGS:
+		debug_get_registers(vcpu, &a->debugregs);
+		return 0;
+	case MINIVMM_SET_DEBUGREGS:
+		return debug_set_registers(vcpu, &a->debugregs);
+	case MINIVMM_SET_GUEST_DEBUG:
+		return debug_set(vcpu, &a->guest_debug);
+	case MINIVMM_TRANSLATE:
+		debug_translate(vcpu, &a->translation);
+		return 0;
 	case MINIVMM_GET_VCPU_EVENTS:
 		events_get(vcpu, &a->events);
 		return 0;
@@ -365,6 +542,14 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 	case MINIVMM_SET_REGS:
 	case MINIVMM_GET_SREGS:
 	case MINIVMM_SET_SREGS:
+	case MINIVMM_GET_SREGS2:
+	case MINIVMM_SET_SREGS2:
+	case MINIVMM_GET_XCRS:
+	case MINIVMM_SET_XCRS:
+	case MINIVMM_GET_DEBUGREGS:
+	case MINIVMM_SET_DEBUGREGS:
+	case MINIVMM_SET_GUEST_DEBUG:
+	case MINIVMM_TRANSLATE:
 	case MINIVMM_GET_FPU:
 	case MINIVMM_SET_FPU:
 	case MINIVMM_GET_VCPU_EVENTS:
@@ -372,6 +557,11 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 	case MINIVMM_GET_MP_STATE:
 	case MINIVMM_SET_MP_STATE:
 		return do_struct_ioctl(vcpu, ioctl, p);
+	case MINIVMM_GET_XSAVE:
+	case MINIVMM_GET_XSAVE2:
+		return do_get_xsave(vcpu, p);
+	case MINIVMM_SET_XSAVE:
+		return do_set_xsave(vcpu, p);
 	case MINIVMM_GET_MSRS:
 		return do_msrs(vcpu, p, false);
 	case MINIVMM_SET_MSRS:

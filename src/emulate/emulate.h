@@ -275,6 +275,8 @@ void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear);
 enum emu_feature { EMU_HAS_BMI1, EMU_HAS_LZCNT, EMU_HAS_POPCNT, EMU_HAS_CX16,
 		   EMU_HAS_INVPCID, EMU_HAS_SMAP };
 bool emu_host_has(struct emu *e, enum emu_feature feature);
+/* An INT3 is a debugger's: EMU_RETRY will follow. */
+bool emu_host_takes_int3(struct emu *e);
 /* A vector register: 8 bytes are MMX's, 16 XMM's, 32 YMM's. */
 void emu_host_get_vector(struct emu *e, unsigned int reg, void *data, unsigned int len);
 void emu_host_set_vector(struct emu *e, unsigned int reg, const void *data, unsigned int len);

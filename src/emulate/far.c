@@ -659,6 +659,8 @@ enum emu_result op_int(struct emu *e)
 		.soft = op != 0xf1, .interrupt = op == 0xcd,
 	};
 
+	if (op == 0xcc && emu_host_takes_int3(e))
+		return EMU_RETRY;
 	if (e->mode == EMU_VM86 && op == 0xcd)
 		return int_vm86(e, &event);
 	return deliver(e, &event, e->out.rflags);

@@ -44,10 +44,8 @@ void hw_skip_instruction(struct vcpu *vcpu)
 {
 	advance_rip(vcpu, vmcs_read32(VM_EXIT_INSTRUCTION_LEN));
 	hw_clear_interrupt_shadow(vcpu);
-	if (unlikely(vcpu_rflags(vcpu) & X86_EFLAGS_TF)) {
-		vcpu->dr6 |= DR_STEP;
-		inject_exception(vcpu, X86_TRAP_DB);
-	}
+	if (unlikely(vcpu_rflags(vcpu) & X86_EFLAGS_TF))
+		debug_step_done(vcpu);
 }
 
 /* ---- before interrupts are on again ------------------------------------------------------------ */
@@ -101,13 +99,21 @@ static int reflect_debug(struct vmx_vcpu *vmx, bool icebp)
 	/* the CPU gives the new conditions in the format of DR6 and leaves DR6 alone */
 	u64 conditions = vmx_exit_qual(vmx) & (DR_TRAP_BITS | DR_STEP | DR6_BD);
 
-	vcpu->dr6 = (vcpu->dr6 & ~(u64)DR_TRAP_BITS) | conditions;
+	if (vcpu->debug.control & (MINIVMM_GUESTDBG_SINGLESTEP | MINIVMM_GUESTDBG_USE_HW_BP))
+		return debug_stop(vcpu, X86_TRAP_DB, conditions);
 	if (icebp) {
 		advance_rip(vcpu, vmcs_read32(VM_EXIT_INSTRUCTION_LEN));
 		hw_clear_interrupt_shadow(vcpu);
 	}
-	inject_exception(vcpu, X86_TRAP_DB);
+	debug_inject(vcpu, conditions);
 	return 1;
+}
+
+/* Intercepted where the client sets breakpoints by it. Its length: the client may inject it after all. */
+static int handle_breakpoint(struct vmx_vcpu *vmx)
+{
+	vmx->vcpu.event_len = vmcs_read32(VM_EXIT_INSTRUCTION_LEN);
+	return debug_stop(&vmx->vcpu, X86_TRAP_BP, 0);
 }
 
 static int reflect_alignment_check(struct vmx_vcpu *vmx)
@@ -147,6 +153,9 @@ static int handle_exception(struct vmx_vcpu *vmx)
 		return reflect_debug(vmx, false);
 	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION)
 		return reflect_debug(vmx, true);
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_SOFT_EXCEPTION &&
+	    (info & INTR_INFO_VECTOR_MASK) == X86_TRAP_BP)
+		return handle_breakpoint(vmx);
 	if (is_exception(info, X86_TRAP_AC))
 		return reflect_alignment_check(vmx);
 
@@ -244,9 +253,11 @@ static int handle_dr_access(struct vmx_vcpu *vmx)
 		inject_gp(vcpu, 0);
 		return 1;
 	}
-	if (vcpu->dr7 & DR7_GD) {
+	if (vcpu->hw_dr7 & DR7_GD) {
+		if (vcpu->debug.control & MINIVMM_GUESTDBG_USE_HW_BP)
+			return debug_stop(vcpu, X86_TRAP_DB, DR6_BD);
 		vcpu->dr7 &= ~(u64)DR7_GD;
-		hw_set_dr7(vcpu, vcpu->dr7);
+		debug_update(vcpu);
 		vcpu->dr6 |= DR6_BD;
 		inject_exception(vcpu, X86_TRAP_DB);
 		return 1;

@@ -272,14 +272,14 @@ static void write_xcr0(u64 value)
 
 static void load_guest_debug_registers(struct vcpu *vcpu)
 {
-	if (likely(!(vcpu->dr7 & DR7_ENABLES)))
+	if (likely(!(vcpu->hw_dr7 & DR7_ENABLES)))
 		return;
-	/* the guest's breakpoints; DR7 itself comes from the VMCS */
+	/* the guest's breakpoints or its debugger's; DR7 itself comes from the VMCS */
 	set_debugreg(0, 7);
-	set_debugreg(vcpu->dr[0], 0);
-	set_debugreg(vcpu->dr[1], 1);
-	set_debugreg(vcpu->dr[2], 2);
-	set_debugreg(vcpu->dr[3], 3);
+	set_debugreg(vcpu->hw_dr[0], 0);
+	set_debugreg(vcpu->hw_dr[1], 1);
+	set_debugreg(vcpu->hw_dr[2], 2);
+	set_debugreg(vcpu->hw_dr[3], 3);
 }
 
 static void load_host_debug_registers(struct vmx_vcpu *vmx)

@@ -104,6 +104,18 @@ static void write_msr_area(struct vmx_vcpu *vmx)
 	vmcs_write32(VM_EXIT_MSR_LOAD_COUNT, 1);
 }
 
+/* #PF where the tables are ours, #BP for a debugger. */
+void hw_update_exceptions(struct vcpu *vcpu)
+{
+	u32 bitmap = EXCEPTIONS_INTERCEPTED;
+
+	if (!to_vmx(vcpu)->on_ept)
+		bitmap |= BIT(X86_TRAP_PF);
+	if (vcpu->debug.control & MINIVMM_GUESTDBG_USE_SW_BP)
+		bitmap |= BIT(X86_TRAP_BP);
+	vmcs_write32(EXCEPTION_BITMAP, bitmap);
+}
+
 /* With EPT the guest's paging is its own business. */
 void vmx_use_ept(struct vmx_vcpu *vmx, bool on)
 {
@@ -116,8 +128,8 @@ void vmx_use_ept(struct vmx_vcpu *vmx, bool on)
 	vmx->cpu2_controls = on ? vmx->cpu2_controls | ept : vmx->cpu2_controls & ~ept;
 	if (vmx->cpu_controls & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
 		vmcs_write32(SECONDARY_VM_EXEC_CONTROL, vmx->cpu2_controls);
-	vmcs_write32(EXCEPTION_BITMAP, EXCEPTIONS_INTERCEPTED | (on ? 0 : BIT(X86_TRAP_PF)));
 	vmx_move_control_state(vmx, on);
+	hw_update_exceptions(&vmx->vcpu);
 	if (vmx->pml)
 		hw_update_dirty_log(&vmx->vcpu);
 }

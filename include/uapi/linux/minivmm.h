@@ -109,6 +109,20 @@ struct minivmm_sregs {
 	__u64 interrupt_bitmap[(MINIVMM_NR_INTERRUPTS + 63) / 64];
 };
 
+/* GET_SREGS2, SET_SREGS2: as above up to apic_base. */
+struct minivmm_sregs2 {
+	struct minivmm_segment cs, ds, es, fs, gs, ss;
+	struct minivmm_segment tr, ldt;
+	struct minivmm_dtable gdt, idt;
+	__u64 cr0, cr2, cr3, cr4, cr8;
+	__u64 efer;
+	__u64 apic_base;
+	__u64 flags;
+	__u64 pdptrs[4];		/* of PAE paging, with the flag: not read from memory */
+};
+
+#define MINIVMM_SREGS2_FLAGS_PDPTRS_VALID	1
+
 struct minivmm_fpu {
 	__u8 fpr[8][16];
 	__u16 fcw;
@@ -121,6 +135,35 @@ struct minivmm_fpu {
 	__u8 xmm[16][16];
 	__u32 mxcsr;
 	__u32 pad2;
+};
+
+/* GET_XSAVE, SET_XSAVE, GET_XSAVE2: as XSAVE writes it, not compacted. CAP_XSAVE2 says how long. */
+struct minivmm_xsave {
+	__u32 region[1024];
+	__DECLARE_FLEX_ARRAY(__u32, extra);
+};
+
+#define MINIVMM_MAX_XCRS	16
+
+struct minivmm_xcr {
+	__u32 xcr;
+	__u32 reserved;
+	__u64 value;
+};
+
+struct minivmm_xcrs {
+	__u32 nr_xcrs;
+	__u32 flags;
+	struct minivmm_xcr xcrs[MINIVMM_MAX_XCRS];
+	__u64 padding[16];
+};
+
+struct minivmm_debugregs {
+	__u64 db[4];
+	__u64 dr6;
+	__u64 dr7;
+	__u64 flags;
+	__u64 reserved[9];
 };
 
 struct minivmm_msr_entry {
@@ -428,6 +471,45 @@ struct minivmm_vcpu_events {
 #define MINIVMM_X86_SHADOW_INT_MOV_SS	0x01
 #define MINIVMM_X86_SHADOW_INT_STI	0x02
 
+/* ---- debugging the guest ---------------------------------------------------------------------- */
+
+struct minivmm_guest_debug_arch {
+	__u64 debugreg[8];		/* with USE_HW_BP: 0 .. 3 and 7 */
+};
+
+/* SET_GUEST_DEBUG */
+struct minivmm_guest_debug {
+	__u32 control;			/* MINIVMM_GUESTDBG_*; without ENABLE: none */
+	__u32 pad;
+	struct minivmm_guest_debug_arch arch;
+};
+
+#define MINIVMM_GUESTDBG_ENABLE		0x00000001
+#define MINIVMM_GUESTDBG_SINGLESTEP	0x00000002
+#define MINIVMM_GUESTDBG_USE_SW_BP	0x00010000	/* INT3 is the client's */
+#define MINIVMM_GUESTDBG_USE_HW_BP	0x00020000	/* debug registers are */
+#define MINIVMM_GUESTDBG_INJECT_DB	0x00040000	/* once */
+#define MINIVMM_GUESTDBG_INJECT_BP	0x00080000	/* once */
+#define MINIVMM_GUESTDBG_BLOCKIRQ	0x00100000	/* no interrupts and NMIs */
+
+struct minivmm_debug_exit_arch {
+	__u32 exception;		/* 1 or 3 */
+	__u32 pad;
+	__u64 pc;			/* linear */
+	__u64 dr6;			/* of #DB: why */
+	__u64 dr7;
+};
+
+/* TRANSLATE */
+struct minivmm_translation {
+	__u64 linear_address;		/* in */
+	__u64 physical_address;		/* out, as all that follows */
+	__u8 valid;
+	__u8 writeable;			/* always 1 */
+	__u8 usermode;			/* always 0 */
+	__u8 pad[5];
+};
+
 /* ---- RUN ------------------------------------------------------------------------------------- */
 
 #define MINIVMM_EXIT_UNKNOWN		0
@@ -459,6 +541,18 @@ struct minivmm_vcpu_events {
 #define MINIVMM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES	(1ULL << 0)
 
 #define MINIVMM_SYNC_REGS_SIZE_BYTES	2048
+
+#define MINIVMM_SYNC_X86_REGS	(1UL << 0)
+#define MINIVMM_SYNC_X86_SREGS	(1UL << 1)
+#define MINIVMM_SYNC_X86_EVENTS	(1UL << 2)
+#define MINIVMM_SYNC_X86_VALID_FIELDS	\
+	(MINIVMM_SYNC_X86_REGS | MINIVMM_SYNC_X86_SREGS | MINIVMM_SYNC_X86_EVENTS)
+
+struct minivmm_sync_regs {
+	struct minivmm_regs regs;
+	struct minivmm_sregs sregs;
+	struct minivmm_vcpu_events events;
+};
 
 /* The page that a vCPU's descriptor maps at offset 0. */
 struct minivmm_run {
@@ -496,6 +590,9 @@ struct minivmm_run {
 			__u32 count;		/* items */
 			__u64 data_offset;	/* from the start of this structure */
 		} io;
+		struct {			/* EXIT_DEBUG */
+			struct minivmm_debug_exit_arch arch;
+		} debug;
 		struct {			/* EXIT_MMIO */
 			__u64 phys_addr;
 			__u8 data[8];
@@ -525,9 +622,13 @@ struct minivmm_run {
 		char padding[256];
 	};
 
+	/* register sets, by MINIVMM_SYNC_X86_*: those to give in each return, those to take */
 	__u64 valid_regs;
 	__u64 dirty_regs;
-	char sync_regs[MINIVMM_SYNC_REGS_SIZE_BYTES];
+	union {
+		struct minivmm_sync_regs regs;
+		char padding[MINIVMM_SYNC_REGS_SIZE_BYTES];
+	} s;
 };
 
 /* ---- statistics: the layout of KVM's binary statistics ---------------------------------------- */
@@ -574,6 +675,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_SYNC_MMU			16
 #define MINIVMM_CAP_DESTROY_MEMORY_REGION_WORKS	21
 #define MINIVMM_CAP_USER_NMI			22
+#define MINIVMM_CAP_SET_GUEST_DEBUG		23
 #define MINIVMM_CAP_REINJECT_CONTROL		24
 #define MINIVMM_CAP_IRQ_ROUTING			25
 #define MINIVMM_CAP_IRQ_INJECT_STATUS		26
@@ -587,10 +689,15 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_INTERNAL_ERROR_DATA		40
 #define MINIVMM_CAP_VCPU_EVENTS			41
 #define MINIVMM_CAP_INTR_SHADOW			49
+#define MINIVMM_CAP_DEBUGREGS			50
+#define MINIVMM_CAP_X86_ROBUST_SINGLESTEP	51
+#define MINIVMM_CAP_XSAVE			55
+#define MINIVMM_CAP_XCRS			56
 #define MINIVMM_CAP_TSC_CONTROL			60
 #define MINIVMM_CAP_GET_TSC_KHZ			61
 #define MINIVMM_CAP_MAX_VCPUS			66
 #define MINIVMM_CAP_TSC_DEADLINE_TIMER		72
+#define MINIVMM_CAP_SYNC_REGS			74
 #define MINIVMM_CAP_KVMCLOCK_CTRL		76
 #define MINIVMM_CAP_SIGNAL_MSI			77
 #define MINIVMM_CAP_READONLY_MEM		81
@@ -606,7 +713,10 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_IMMEDIATE_EXIT		136
 #define MINIVMM_CAP_COALESCED_PIO		162
 #define MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2	168
+#define MINIVMM_CAP_SET_GUEST_DEBUG2		195
+#define MINIVMM_CAP_SREGS2			200
 #define MINIVMM_CAP_BINARY_STATS_FD		203
+#define MINIVMM_CAP_XSAVE2			208
 
 /* ---- ioctls on /dev/minivmm ------------------------------------------------------------------ */
 
@@ -656,6 +766,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_SET_REGS		_IOW(MINIVMMIO, 0x82, struct minivmm_regs)
 #define MINIVMM_GET_SREGS		_IOR(MINIVMMIO, 0x83, struct minivmm_sregs)
 #define MINIVMM_SET_SREGS		_IOW(MINIVMMIO, 0x84, struct minivmm_sregs)
+#define MINIVMM_TRANSLATE		_IOWR(MINIVMMIO, 0x85, struct minivmm_translation)
 #define MINIVMM_INTERRUPT		_IOW(MINIVMMIO, 0x86, struct minivmm_interrupt)
 #define MINIVMM_GET_MSRS		_IOWR(MINIVMMIO, 0x88, struct minivmm_msrs)
 #define MINIVMM_SET_MSRS		_IOW(MINIVMMIO, 0x89, struct minivmm_msrs)
@@ -669,11 +780,21 @@ struct minivmm_stats_desc {
 #define MINIVMM_GET_MP_STATE		_IOR(MINIVMMIO, 0x98, struct minivmm_mp_state)
 #define MINIVMM_SET_MP_STATE		_IOW(MINIVMMIO, 0x99, struct minivmm_mp_state)
 #define MINIVMM_NMI			_IO(MINIVMMIO, 0x9a)
+#define MINIVMM_SET_GUEST_DEBUG		_IOW(MINIVMMIO, 0x9b, struct minivmm_guest_debug)
 #define MINIVMM_GET_VCPU_EVENTS		_IOR(MINIVMMIO, 0x9f, struct minivmm_vcpu_events)
 #define MINIVMM_SET_VCPU_EVENTS		_IOW(MINIVMMIO, 0xa0, struct minivmm_vcpu_events)
+#define MINIVMM_GET_DEBUGREGS		_IOR(MINIVMMIO, 0xa1, struct minivmm_debugregs)
+#define MINIVMM_SET_DEBUGREGS		_IOW(MINIVMMIO, 0xa2, struct minivmm_debugregs)
 #define MINIVMM_SET_TSC_KHZ		_IO(MINIVMMIO, 0xa2)
 #define MINIVMM_GET_TSC_KHZ		_IO(MINIVMMIO, 0xa3)
+#define MINIVMM_GET_XSAVE		_IOR(MINIVMMIO, 0xa4, struct minivmm_xsave)
+#define MINIVMM_SET_XSAVE		_IOW(MINIVMMIO, 0xa5, struct minivmm_xsave)
+#define MINIVMM_GET_XCRS		_IOR(MINIVMMIO, 0xa6, struct minivmm_xcrs)
+#define MINIVMM_SET_XCRS		_IOW(MINIVMMIO, 0xa7, struct minivmm_xcrs)
 #define MINIVMM_KVMCLOCK_CTRL		_IO(MINIVMMIO, 0xad)
+#define MINIVMM_GET_SREGS2		_IOR(MINIVMMIO, 0xcc, struct minivmm_sregs2)
+#define MINIVMM_SET_SREGS2		_IOW(MINIVMMIO, 0xcd, struct minivmm_sregs2)
+#define MINIVMM_GET_XSAVE2		_IOR(MINIVMMIO, 0xcf, struct minivmm_xsave)
 #define MINIVMM_GET_STATS_FD		_IO(MINIVMMIO, 0xce)	/* on a vCPU or a VM */
 
 /* ---- what KVM doesn't have ------------------------------------------------------------------- */

@@ -476,6 +476,11 @@ void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear)
 }
 
 /* As the test's CPU has them, so that both can be compared. */
+bool emu_host_takes_int3(struct emu *e)
+{
+	return false;
+}
+
 bool emu_host_has(struct emu *e, enum emu_feature feature)
 {
 	unsigned int a, b, c = 0, d;
