@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * ACPI tables (ACPI specification 2.0): processors and I/O APIC in the MADT, fixed hardware and
- * reset register in the FADT, and a DSDT with nothing but the name of the state "off".
+ * reset register in the FADT; dsdt.c has the DSDT's code.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -140,11 +140,7 @@ enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_NMI = 4 };
 #define LAPIC_ENABLED		1
 #define ALL_PROCESSORS		0xff
 #define ACTIVE_HIGH_LEVEL	0x0d
-
-/* Name (\_S5, Package () { 5, 0, 0, 0 }) */
-static const uint8_t dsdt_code[] = {
-	0x08, '_', 'S', '5', '_', 0x12, 0x07, 0x04, 0x0a, ACPI_S5_TYPE, 0x00, 0x00, 0x00,
-};
+#define ACTIVE_LOW_LEVEL	0x0f
 
 /* Without firmware they lie here. */
 #define RSDP_START	(BIOS_START + 0x1000)
@@ -204,7 +200,7 @@ static uint32_t put_dsdt(struct acpi_blob *b)
 	struct header h = header("DSDT", 2);
 	uint32_t start = put(b, &h, sizeof(h));
 
-	put(b, dsdt_code, sizeof(dsdt_code));
+	b->size += dsdt_code(b->tables + b->size, sizeof(b->tables) - b->size);
 	return finish(b, start);
 }
 
@@ -235,13 +231,28 @@ static uint32_t put_fadt(struct acpi_blob *b, uint32_t facs, uint32_t dsdt)
 	return finish(b, start);
 }
 
+/* What ISA devices don't have as ISA has it: the SCI, and what PCI's interrupts come as. */
+static void put_overrides(struct acpi_blob *b)
+{
+	static const struct { uint8_t irq, flags; } overrides[] = {
+		{ ACPI_SCI, ACTIVE_HIGH_LEVEL }, { 10, ACTIVE_LOW_LEVEL }, { 11, ACTIVE_LOW_LEVEL },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(overrides) / sizeof(overrides[0]); i++) {
+		struct madt_override o = {
+			MADT_OVERRIDE, sizeof(o), 0, overrides[i].irq, overrides[i].irq,
+			overrides[i].flags,
+		};
+
+		put(b, &o, sizeof(o));
+	}
+}
+
 static uint32_t put_madt(struct acpi_blob *b, unsigned int cpus)
 {
 	struct madt m = { .h = header("APIC", 1), .lapic = LAPIC_ADDR, .flags = MADT_HAS_PICS };
 	struct madt_ioapic ioapic = { MADT_IOAPIC, sizeof(ioapic), cpus, 0, IOAPIC_ADDR, 0 };
-	struct madt_override sci = {
-		MADT_OVERRIDE, sizeof(sci), 0, ACPI_SCI, ACPI_SCI, ACTIVE_HIGH_LEVEL,
-	};
 	struct madt_nmi nmi = { MADT_NMI, sizeof(nmi), ALL_PROCESSORS, 0, 1 };
 	uint32_t start = put(b, &m, sizeof(m));
 	unsigned int i;
@@ -252,7 +263,7 @@ static uint32_t put_madt(struct acpi_blob *b, unsigned int cpus)
 		put(b, &l, sizeof(l));
 	}
 	put(b, &ioapic, sizeof(ioapic));
-	put(b, &sci, sizeof(sci));
+	put_overrides(b);
 	put(b, &nmi, sizeof(nmi));
 	return finish(b, start);
 }

@@ -38,6 +38,9 @@ struct acpi_blob {
 	struct acpi_sum rsdp_sums[2];
 };
 
+/* dsdt.c: what the DSDT says. Return: its size. */
+size_t dsdt_code(uint8_t *bytes, size_t room);
+
 void acpi_build(struct acpi_blob *b, unsigned int cpus);
 
 /* Puts them where a guest without firmware looks for them. */

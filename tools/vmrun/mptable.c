@@ -3,13 +3,16 @@
 
 #include "layout.h"
 #include "mptable.h"
+#include "pci.h"
 
 #define LAPIC_VERSION	0x14
 #define IOAPIC_VERSION	0x11
-#define ISA_BUS		0
+#define PCI_BUS		0		/* its number, too */
+#define ISA_BUS		1
 #define ISA_IRQS	16
 #define CASCADE_IRQ	2
 #define ALL_LAPICS	0xff
+#define LOW_LEVEL	0x0f		/* how PCI's interrupts are */
 
 enum { ENTRY_CPU, ENTRY_BUS, ENTRY_IOAPIC, ENTRY_IOINT, ENTRY_LINT };
 enum { INT_VECTORED, INT_NMI, INT_SMI, INT_EXTINT };
@@ -112,16 +115,36 @@ static void put_interrupt(struct builder *b, uint8_t type, uint8_t kind, uint8_t
 	put(b, &e, sizeof(e));
 }
 
+/* A PCI interrupt's source is a slot and its pin, counted from 0. Return: the pins that are used. */
+static uint16_t put_pci_interrupts(struct builder *b, uint8_t ioapic)
+{
+	uint16_t pins = 0;
+	unsigned int slot;
+
+	for (slot = PCI_FIRST_FREE_SLOT; slot < PCI_SLOTS; slot++) {
+		struct mp_interrupt e = {
+			.type = ENTRY_IOINT, .kind = INT_VECTORED, .flags = LOW_LEVEL,
+			.bus = PCI_BUS, .bus_irq = slot << 2, .apic = ioapic,
+			.pin = pci_usual_irq(pci_pirq(slot)),
+		};
+
+		put(b, &e, sizeof(e));
+		pins |= 1U << e.pin;
+	}
+	return pins;
+}
+
 /*
  * GSI n is pin n, as the hypervisor wires it when nobody says otherwise: the timer too, which a PC's
  * board connects to pin 2.
  */
 static void put_interrupts(struct builder *b, uint8_t ioapic)
 {
+	uint16_t taken = put_pci_interrupts(b, ioapic);
 	unsigned int irq;
 
 	for (irq = 0; irq < ISA_IRQS; irq++)
-		if (irq != CASCADE_IRQ)
+		if (irq != CASCADE_IRQ && !(taken >> irq & 1))
 			put_interrupt(b, ENTRY_IOINT, INT_VECTORED, irq, ioapic, irq);
 	put_interrupt(b, ENTRY_LINT, INT_EXTINT, 0, ALL_LAPICS, 0);
 	put_interrupt(b, ENTRY_LINT, INT_NMI, 0, ALL_LAPICS, 1);
@@ -138,7 +161,8 @@ void mptable_write(struct guest_mem *mem, unsigned int cpus, uint32_t cpu_signat
 		.signature = "PCMP", .revision = 4, .oem = "MINIVMM ", .product = "VMRUN       ",
 		.lapic = LAPIC_ADDR,
 	};
-	struct mp_bus bus = { .type = ENTRY_BUS, .id = ISA_BUS, .name = "ISA   " };
+	struct mp_bus isa = { .type = ENTRY_BUS, .id = ISA_BUS, .name = "ISA   " };
+	struct mp_bus pci = { .type = ENTRY_BUS, .id = PCI_BUS, .name = "PCI   " };
 	struct mp_ioapic ioapic = {
 		.type = ENTRY_IOAPIC, .id = cpus, .version = IOAPIC_VERSION, .flags = 1,
 		.addr = IOAPIC_ADDR,
@@ -146,7 +170,8 @@ void mptable_write(struct guest_mem *mem, unsigned int cpus, uint32_t cpu_signat
 	struct builder b = { mem, floating.table + sizeof(table), 0 };
 
 	put_cpus(&b, cpus, cpu_signature, cpu_features);
-	put(&b, &bus, sizeof(bus));
+	put(&b, &pci, sizeof(pci));
+	put(&b, &isa, sizeof(isa));
 	put(&b, &ioapic, sizeof(ioapic));
 	put_interrupts(&b, ioapic.id);
 
