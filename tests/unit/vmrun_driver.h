@@ -95,7 +95,15 @@ static inline uint8_t status(struct driver *d)
 	return reg_get(d, VIRTIO_PCI_COMMON_STATUS, 1);
 }
 
-/* The nth device of a kind; its BARs come to where the driver looks for them. */
+/* Its BARs come to where the driver looks for them. */
+static inline void driver_place(struct driver *d)
+{
+	pci_put(d->f, d->devfn, PCI_BASE_ADDRESS_0, REGISTERS_AT);
+	pci_put(d->f, d->devfn, PCI_BASE_ADDRESS_1, MSIX_AT);
+	pci_put(d->f, d->devfn, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+/* The nth device of a kind. */
 static inline void driver_find(struct driver *d, struct fake *f, unsigned int id, unsigned int nth)
 {
 	memset(d, 0, sizeof(*d));
@@ -104,9 +112,7 @@ static inline void driver_find(struct driver *d, struct fake *f, unsigned int id
 		if (pci_get(f, d->devfn, 0) == ((0x1040U + id) << 16 | 0x1af4) && !nth--)
 			break;
 	assert_true(d->devfn < 256);
-	pci_put(f, d->devfn, PCI_BASE_ADDRESS_0, REGISTERS_AT);
-	pci_put(f, d->devfn, PCI_BASE_ADDRESS_1, MSIX_AT);
-	pci_put(f, d->devfn, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	driver_place(d);
 }
 
 static inline uint64_t driver_offered(struct driver *d)

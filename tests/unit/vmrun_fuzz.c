@@ -3,12 +3,13 @@
  * Random images and random accesses, the same in each run: FUZZ_ROUNDS=N makes it longer,
  * FUZZ_SEED=N another one. What is looked for is what the sanitizers find.
  */
+#include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "console.h"
 #include "layout.h"
-#include "vmrun_env.h"
+#include "vmrun_driver.h"
 #include "vmrun_images.h"
 #include "walk.h"
 
@@ -156,7 +157,7 @@ static void drives(void **state)
 	};
 	static const uint8_t packets[] = { 0x00, 0x03, 0x12, 0x25, 0x28, 0xa8, 0x43 };
 	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
-	struct drive_options o[2] = { { .path = path }, { .path = path, .cdrom = true } };
+	struct drive_options o[2] = { { .path = path, .ide = true }, { .path = path, .cdrom = true } };
 	int fd = mkstemp(path), other;
 	struct disk disks[2];
 	struct error err;
@@ -191,6 +192,123 @@ static void drives(void **state)
 	}
 	fake_destroy(f);
 	close(other);
+	close(fd);
+	unlink(path);
+}
+
+/* One of the virtio devices, alone where the driver looks for it. */
+static void some_device(struct driver *d, struct fake *f)
+{
+	unsigned int found[32], nr = 0, devfn;
+
+	for (devfn = 0; devfn < 256; devfn += 8) {
+		if ((pci_get(f, devfn, 0) & 0xffff) != 0x1af4)
+			continue;
+		pci_put(f, devfn, PCI_COMMAND, 0);
+		found[nr++] = devfn;
+	}
+	memset(d, 0, sizeof(*d));
+	d->f = f;
+	d->devfn = found[below(nr)];
+	driver_place(d);
+}
+
+static uint64_t some_address(void)
+{
+	return below(8) ? below(FAKE_MEM) & (below(2) ? ~0ULL : ~0xfffULL) : nasty();
+}
+
+/* Descriptors that mostly lead somewhere, and what a disk takes for a request. */
+static void scribble(struct driver *d, unsigned int q)
+{
+	struct virtio_blk_outhdr h = {
+		.type = below(16), .sector = below(4) ? below(200) : nasty(),
+	};
+	struct vring_desc *t = split_desc(d, below(8) ? q : below(DRIVER_QUEUES), below(256));
+
+	mem_write(&d->f->mem, some_address(), &h, sizeof(h));
+	*t = (struct vring_desc) {
+		some_address(), below(8) ? below(0x2000) : nasty(), below(8) ? below(4) : rnd(),
+		below(8) ? below(16) : rnd(),
+	};
+	if (d->features & 1ULL << VIRTIO_F_RING_PACKED)
+		packed_desc(d, q, below(256))->flags ^= below(2) ? 0x8080 : rnd();
+	else if (below(4))
+		*avail_index(d, q) += below(16) ? 1 : rnd();
+	else
+		*word_at(d, DRIVER_AT(q) + 4 + 2 * below(256)) = below(16);
+	if (!below(16))
+		*word_at(d, (below(2) ? DRIVER_AT(q) : DEVICE_AT(q)) + 2 * below(64)) = nasty();
+}
+
+static void some_request(struct driver *d, unsigned int q)
+{
+	struct virtio_blk_outhdr h = { .type = below(16), .sector = below(200) };
+	struct buffer b[5];
+	unsigned int n = 1 + below(4), in = below(n + 1), i;
+
+	for (i = 0; i < n; i++)
+		b[i] = (struct buffer) { BUFFERS_AT + below(0x20000), below(0x2000), i >= in };
+	mem_write(&d->f->mem, b[0].addr, &h, sizeof(h));
+	b[0].len = below(4) ? 16 : b[0].len;
+	if (below(4) || n * 16 > 0x1000)
+		driver_add(d, q, b, n);
+	else
+		driver_add_indirect(d, q, b, n);
+}
+
+static void some_access(struct driver *d)
+{
+	unsigned int len = 1 << below(4);
+	uint64_t at = below(4) ? REGISTERS_AT + below(4) * 0x1000 + below(0x48) :
+		      MSIX_AT + below(0x1000);
+
+	if (below(64))
+		mmio_put(d->f, at, len, nasty());
+	else
+		pci_put(d->f, d->devfn, below(64) * 4, nasty());
+	mmio_get(d->f, at, len);
+}
+
+static void virtio_devices(void **state)
+{
+	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
+	struct drive_options o = { .path = path };
+	int fd = mkstemp(path);
+	struct disk disk;
+	struct error err;
+	struct driver d;
+	struct fake *f;
+	uint64_t i, j;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 100 * 512), 0);
+	assert_int_equal(disk_open(&disk, &o, &err), 0);
+	f = fake_machine_with(&disk, 1);
+	for (i = 0; i < rounds / 4; i++) {
+		unsigned int q, queues;
+
+		some_device(&d, f);
+		driver_start(&d, (driver_offered(&d) & (below(2) ? rnd() : ~0ULL)) | SPLIT,
+			     1 << below(9));
+		if (below(2))
+			driver_use_msix(&d);
+		queues = reg_get(&d, VIRTIO_PCI_COMMON_NUMQ, 2);
+		for (j = below(100); j; j--) {
+			q = below(queues < DRIVER_QUEUES ? queues : DRIVER_QUEUES);
+			if (below(3))
+				some_request(&d, q);
+			else
+				scribble(&d, q);
+			if (!below(8))
+				some_access(&d);
+			if (!below(4))
+				driver_kick(&d, q);
+		}
+		fake_serve(f);
+	}
+	fake_destroy(f);
+	disk_close(&disk);
 	close(fd);
 	unlink(path);
 }
@@ -269,6 +387,7 @@ int main(void)
 		cmocka_unit_test(images),
 		machine_test(devices),
 		cmocka_unit_test(drives),
+		cmocka_unit_test(virtio_devices),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(page_tables),
 	};

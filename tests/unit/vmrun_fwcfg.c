@@ -215,7 +215,7 @@ static void firmware_links_the_tables(void **state)
 	assert_int_equal(sum(rsdp, 20), 0);
 	assert_int_equal(sum(rsdp, 36), 0);
 	assert_table(tables, get32(rsdp + 16) - at, "RSDT");
-	assert_int_equal(get32(tables + (get32(rsdp + 16) - at) + 36), at + 0x40 + 49);
+	assert_int_equal(get32(tables + (get32(rsdp + 16) - at) + 36), at + 0x40 + get32(tables + 0x44));
 	xsdt = tables + (get32(rsdp + 24) - at);
 	assert_table(tables, xsdt - tables, "XSDT");
 	fadt = tables + (get32(xsdt + 36) - at);

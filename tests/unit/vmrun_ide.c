@@ -50,7 +50,8 @@ static int make_file(char *path, uint64_t size)
 
 static int setup(void **state)
 {
-	struct drive_options disk = { .path = paths[0] }, cd = { .path = paths[1], .cdrom = true };
+	struct drive_options disk = { .path = paths[0], .ide = true };
+	struct drive_options cd = { .path = paths[1], .cdrom = true };
 	struct error err;
 
 	strcpy(paths[0] + strlen(paths[0]) - 6, "XXXXXX");

@@ -152,9 +152,9 @@ static void lines_that_are_refused(void **state)
 		{ "--bios=bios --disk disk --disk disk", EXIT_IMAGE, "in use" },
 		{ "disk --bios=bios --disk disk", EXIT_IMAGE, "in use" },
 		{ "--cdrom cd --cdrom cd --cdrom cd --cdrom cd --cdrom cd", EXIT_USAGE,
-		  "room for 4 drives" },
+		  "room for 4 IDE drives" },
 		{ "cd --bios=bios --cdrom cd --cdrom cd --cdrom cd --cdrom cd", EXIT_IMAGE,
-		  "room for 4 drives" },
+		  "room for 4 IDE drives" },
 		{ "qcow2", EXIT_IMAGE, "qemu-img convert" },
 		{ "zeros", EXIT_IMAGE, "of no kind that vmrun knows" },
 	};

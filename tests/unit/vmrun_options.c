@@ -11,7 +11,7 @@
 
 #include "options.h"
 
-#define ARGS_MAX	16
+#define ARGS_MAX	40
 
 static struct options o;
 static struct error err;
@@ -182,7 +182,16 @@ static void firmware_and_drives(void **state)
 	assert_string_equal(o.drives[2].path, "c");
 	assert_true(o.drives[2].readonly);
 	assert_int_equal(parse("--cdrom b"), OPTIONS_RUN);
-	assert_bad("--disk 1 --disk 2 --disk 3 --disk 4 --disk 5", "4 drives");
+	assert_int_equal(parse("--disk a,b,ide,ro --disk ,ro --disk d,threads,rw"), OPTIONS_RUN);
+	assert_string_equal(o.drives[0].path, "a,b");
+	assert_true(o.drives[0].ide && o.drives[0].readonly && !o.drives[0].threads);
+	assert_string_equal(o.drives[1].path, ",ro");
+	assert_string_equal(o.drives[2].path, "d,threads,rw");
+	assert_bad("--disk 1 --disk 2 --disk 3 --disk 4 --disk 5 --disk 6 --disk 7 --disk 8 "
+		   "--disk 9 --disk 10 --disk 11 --disk 12 --disk 13 --disk 14 --disk 15 "
+		   "--disk 16 --disk 17", "16 drives");
+	assert_bad("--cdrom 1 --disk 2,ide --cdrom 3 --disk 4 --disk 5,ide --cdrom 6",
+		   "4 IDE drives");
 	assert_bad("--entry-mode real --bios", "--entry-mode");
 }
 

@@ -653,6 +653,35 @@ static void more_than_the_ring_holds(void **state)
 	assert_int_equal(echo.kept, 4);
 }
 
+/* The same, with what the device has pushed, but not shown yet. */
+static void more_than_was_given_back(void **state)
+{
+	unsigned int i, n;
+	struct driver d;
+
+	driver_find(&d, *state, 60, 0);
+	driver_start(&d, PACKED, 4);
+	for (i = 0; i < 8; i++) {
+		struct virtq *q = &echo.v.queues[0];
+
+		packed_desc(&d, 0, i % 4)->flags = packed_flags(i < 4);
+		if (!virtq_pop(q, &echo.chains[0]))
+			break;
+		virtq_push(q, &echo.chains[0], 0);
+	}
+	assert_int_equal(i, 4);
+	assert_int_equal(status(&d), STARTED | VIRTIO_CONFIG_S_NEEDS_RESET);
+	driver_start(&d, SPLIT, 4);
+	for (n = 0; n < 8; n++) {
+		*avail_index(&d, 0) += 1;
+		if (!virtq_pop(&echo.v.queues[0], &echo.chains[0]))
+			break;
+		virtq_push(&echo.v.queues[0], &echo.chains[0], 0);
+	}
+	assert_int_equal(n, 4);
+	assert_int_equal(status(&d), STARTED | VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 static void after_a_reset_nothing_is_touched(void **state)
 {
 	struct virtq_chain c;
@@ -716,6 +745,7 @@ int main(void)
 		echo_test(chains_that_are_wrong),
 		echo_test(indirect_tables_that_are_wrong),
 		echo_test(more_than_the_ring_holds),
+		echo_test(more_than_was_given_back),
 		echo_test(after_a_reset_nothing_is_touched),
 		machine_test(entropy),
 	};

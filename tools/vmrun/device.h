@@ -72,7 +72,7 @@ struct device_env {
 	const struct guest_mem *mem;
 	struct shadow *shadow;		/* NULL: there is no firmware */
 	const struct fwcfg *fwcfg;
-	struct disk *disks;		/* IDE drives */
+	struct disk *disks;		/* IDE drives, and those of virtio */
 	unsigned int nr_disks;
 	bool cd_first;			/* the order to boot from them */
 	unsigned int cpus;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -47,8 +48,17 @@ static int lock(const struct disk *d, struct error *err)
 	return failed(err, "%s: can't be locked: %s", d->path, strerror(errno));
 }
 
+/* Behind its end a hole can be punched without a change to a file, if the host can do it at all. */
+static bool is_sparse(const struct disk *d, mode_t mode)
+{
+	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return !d->readonly && (S_ISBLK(mode) || !fallocate(d->fd, punch, d->size, DISK_SECTOR));
+}
+
 static int check(struct disk *d, struct error *err)
 {
+	struct stat st;
 	char magic[4] = "";
 
 	if (find_size(d, err) || lock(d, err))
@@ -58,6 +68,10 @@ static int check(struct disk *d, struct error *err)
 	if (!memcmp(magic, "QFI\xfb", 4))
 		return failed(err, "%s: a qcow2 image; vmrun takes raw ones (`qemu-img convert -O raw`)",
 			      d->path);
+	/* Now that it is no FIFO: io_uring would take it as a wish for EAGAIN. */
+	if (fcntl(d->fd, F_SETFL, 0) || fstat(d->fd, &st))
+		return failed(err, "%s: %s", d->path, strerror(errno));
+	d->sparse = is_sparse(d, st.st_mode);
 	return 0;
 }
 
@@ -65,6 +79,7 @@ int disk_open(struct disk *d, const struct drive_options *o, struct error *err)
 {
 	*d = (struct disk) {
 		.path = o->path, .cdrom = o->cdrom, .readonly = o->readonly || o->cdrom,
+		.ide = o->ide || o->cdrom, .threads = o->threads,
 	};
 	d->fd = open(d->path,
 		     (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -11,18 +11,22 @@
 
 #define DISK_SECTOR	512
 #define CD_SECTOR	2048
+#define IDE_DRIVES_MAX	4
 
 /* What the command line says about a drive. */
 struct drive_options {
 	const char *path;
 	bool cdrom, readonly;
+	bool ide;			/* a drive of the IDE channels; CDs are, too */
+	bool threads;			/* not by io_uring */
 };
 
 struct disk {
 	const char *path;
 	int fd;
 	uint64_t size;			/* bytes, in whole sectors: a partial one ends in zeros */
-	bool cdrom, readonly;
+	bool cdrom, readonly, ide, threads;
+	bool sparse;			/* what isn't needed can be given back */
 };
 
 /* Locked against other programs that do so: for writing, nobody else may use it. */

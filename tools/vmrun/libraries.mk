@@ -9,3 +9,4 @@ library = $(if $(shell pkg-config --exists $(1) && echo y),\
 	$(eval LIBRARY_LDLIBS += $(shell pkg-config $(if $(STATIC),--static) --libs $(1))))
 
 $(call library,libseccomp,SECCOMP)
+$(call library,liburing,LIBURING)

@@ -125,6 +125,7 @@ static int watch_signals(struct machine *m, struct error *err)
 	sigaddset(&blocked, SIGTTOU);
 	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* a disk that can't grow any further says so by EFBIG */
 
 	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->signal_fd < 0)
@@ -235,6 +236,8 @@ static int add_disk(struct machine *m, const struct drive_options *d, struct err
 {
 	if (m->nr_disks == DRIVES_MAX)
 		return failed(err, "%s: there is room for %d drives", d->path, DRIVES_MAX);
+	if (d->cdrom && m->options->nr_ide == IDE_DRIVES_MAX && d->path == m->options->image)
+		return failed(err, "%s: there is room for %d IDE drives", d->path, IDE_DRIVES_MAX);
 	return disk_open(&m->disks[m->nr_disks], d, err) ? -1 : (m->nr_disks++, 0);
 }
 

@@ -32,7 +32,9 @@ static const char help[] =
 "  --entry-mode MODE   run IMAGE as plain machine code, in MODE: real (16-bit, at 0x7c00),\n"
 "                      prot (32-bit, at 0x100000) or long (64-bit, at 0x100000)\n"
 "  --load-addr ADDR    put such an image elsewhere\n"
-"  --disk FILE[,ro]    an IDE disk: a raw image or a block device; ro: read-only\n"
+"  --disk FILE[,ro][,ide][,threads]\n"
+"                      a virtio disk: a raw image or a block device; ro: read-only, ide: an IDE\n"
+"                      disk, for guests without virtio; threads: not by the host's io_uring\n"
 "  --cdrom FILE        an IDE CD drive with that CD image\n"
 "  --bios[=FILE]       start with a BIOS, which boots from these; without an IMAGE they imply it\n"
 "                      (default SeaBIOS, " DEFAULT_BIOS ")\n"
@@ -242,19 +244,39 @@ static int parse_entry_mode(struct options *o, const char *text, struct error *e
 	return rc;
 }
 
+/* One of the words behind a disk's name, whatever commas are in the name itself. */
+static bool take_word(struct drive_options *d, char *text)
+{
+	const struct { const char *word; bool *flag; } words[] = {
+		{ ",ro", &d->readonly }, { ",ide", &d->ide }, { ",threads", &d->threads },
+	};
+	char *comma = strrchr(text, ',');
+	size_t i;
+
+	for (i = 0; comma && comma > text && i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(comma, words[i].word))
+			continue;
+		*words[i].flag = true;
+		*comma = 0;
+		return true;
+	}
+	return false;
+}
+
 static int parse_drive(struct options *o, char *text, bool cdrom, struct error *err)
 {
 	struct drive_options *d = &o->drives[o->nr_drives];
-	size_t len = strlen(text);
 
 	if (o->nr_drives == DRIVES_MAX)
 		return failed(err, "%s: there is room for %d drives", text, DRIVES_MAX);
 	*d = (struct drive_options) { .path = text, .cdrom = cdrom };
-	if (!cdrom && len > 3 && !strcmp(text + len - 3, ",ro")) {
-		d->readonly = true;
-		text[len - 3] = 0;
-	}
+	while (!cdrom && take_word(d, text))
+		;
+	d->ide |= cdrom;
 	o->nr_drives++;
+	o->nr_ide += d->ide;
+	if (o->nr_ide > IDE_DRIVES_MAX)
+		return failed(err, "%s: there is room for %d IDE drives", text, IDE_DRIVES_MAX);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "loaders/loader.h"
 
 #define CPUS_MAX	64
-#define DRIVES_MAX	4
+#define DRIVES_MAX	16
 #define DEFAULT_APPEND	"console=ttyS0"
 #define DEFAULT_BIOS	"/usr/share/seabios/bios-256k.bin"
 #define TIMEOUT_MAX	(365 * 24 * 3600)
@@ -26,7 +26,7 @@ struct options {
 	const char *name;		/* NULL: it has none */
 	const char *bios;		/* NULL: none is asked for */
 	struct drive_options drives[DRIVES_MAX];
-	unsigned int nr_drives;
+	unsigned int nr_drives, nr_ide;
 	bool boot_menu;
 	const char *dev;
 	uint64_t mem;

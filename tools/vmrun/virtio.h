@@ -152,7 +152,7 @@ struct virtq_chain {
 bool virtq_pop(struct virtq *q, struct virtq_chain *c);
 /* Put the one back that was popped last, as if it hadn't been. */
 void virtq_unpop(struct virtq *q, const struct virtq_chain *c);
-/* Give a chain back, with so many bytes in its first "in" buffers; the driver sees it after a flush. */
+/* Give a chain back, with so many bytes in its first "in" buffers; a flush shows it. */
 void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
 /* What a chain that is kept for longer needs for virtq_push_id() is its id and slots. */
 void virtq_push_id(struct virtq *q, uint16_t id, uint16_t slots, uint32_t written);

@@ -162,13 +162,19 @@ const char *virtq_enable(struct virtq *q)
 
 /* ---- is there something? --------------------------------------------------------------------- */
 
+/* What the driver can't know to be its own again: popped and not pushed, or pushed and not shown. */
+static unsigned int outstanding(const struct virtq *q)
+{
+	return q->in_use + (packed(q) ? q->pending : (uint16_t)(q->next_used - q->signalled));
+}
+
 static bool available(struct virtq *q)
 {
 	uint16_t n, flags;
 
 	if (!packed(q)) {
 		n = load(avail_idx(q)) - q->next_avail;
-		return n > q->size - q->in_use ?
+		return n > q->size - outstanding(q) ?
 		       broken(q, "more is available than a queue holds") : n;
 	}
 	flags = load(&packed_slot(q, q->next_avail)->flags);
@@ -299,7 +305,7 @@ static bool packed_pop(struct virtq *q, struct virtq_chain *c)
 	uint16_t at = q->next_avail;
 	bool wrap = q->avail_wrap;
 
-	while (c->slots < q->size - q->in_use) {
+	while (c->slots < q->size - outstanding(q)) {
 		struct descriptor d = read_descriptor(q->at_desc, at);
 
 		c->slots++;

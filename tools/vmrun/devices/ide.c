@@ -283,7 +283,7 @@ static int attach(struct ide *ide, struct disk *disk, struct error *err)
 	struct drive *d = free_place(ide, disk->cdrom);
 
 	if (!d)
-		return failed(err, "%s: there is room for %d drives", disk->path, 2 * CHANNELS);
+		return failed(err, "%s: there is room for %d IDE drives", disk->path, 2 * CHANNELS);
 	d->buf = malloc(IDE_BUFFER);
 	if (!d->buf)
 		return failed(err, "ide: no memory");
@@ -337,7 +337,7 @@ static int ide_setup(struct ide *ide, const struct device_env *env, struct error
 	for (i = 0; i < CHANNELS; i++)
 		pthread_mutex_init(&ide->channels[i].lock, NULL);
 	for (i = 0; i < env->nr_disks; i++)
-		if (attach(ide, &env->disks[i], err))
+		if (env->disks[i].ide && attach(ide, &env->disks[i], err))
 			return -1;
 	for (i = 0; i < CHANNELS; i++)
 		if (create_channel(&ide->channels[i], i, env, err))
