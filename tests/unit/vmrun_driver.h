@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A virtio driver in software, for the tests of devices: it finds one on the fake machine's PCI bus,
- * sets it up by its registers, and has queues, split or packed, in the fake memory.
+ * A virtio driver in software, for the tests of devices: it finds one on the fake machine's PCI
+ * bus, sets it up by its registers, and has queues, split or packed, in the fake memory.
  */
 #ifndef VMRUN_DRIVER_H
 #define VMRUN_DRIVER_H

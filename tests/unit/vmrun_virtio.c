@@ -187,7 +187,7 @@ static void configuration_window(void **state)
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 
-/* A device that gives back what it is sent, each byte one more; and keeps chains, if it is told to. */
+/* A device that gives back what it is sent, each byte one more; or keeps it, if it is told to. */
 struct echo {
 	struct virtio_device v;
 	unsigned int kept;

@@ -16,7 +16,7 @@
  *	}
  *
  * Callbacks come with v->lock held: notify() on the loop's thread, the others on a vCPU's. What
- * else a device does on its own, on the loop's thread or on another one, it does under that lock, too.
+ * else a device does on its own, on whichever thread, it does under that lock, too.
  * The lock comes before those of interrupts (pci.h), and must not be held while the bus's is taken.
  *
  * A chain that was popped is the device's until it is pushed, for as long as it likes and in any

@@ -162,7 +162,7 @@ const char *virtq_enable(struct virtq *q)
 
 /* ---- is there something? --------------------------------------------------------------------- */
 
-/* What the driver can't know to be its own again: popped and not pushed, or pushed and not shown. */
+/* What the driver can't know to be its own: popped and not pushed, or pushed and not shown. */
 static unsigned int outstanding(const struct virtq *q)
 {
 	return q->in_use + (packed(q) ? q->pending : (uint16_t)(q->next_used - q->signalled));
