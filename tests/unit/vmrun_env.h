@@ -17,6 +17,7 @@
 #include "disk.h"
 #include "fwcfg.h"
 #include "loop.h"
+#include "net.h"
 #include "pci.h"
 #include "shadow.h"
 
@@ -138,7 +139,8 @@ static int fake_shadow(struct shadow *s, unsigned int region, unsigned int mode)
 	return 0;
 }
 
-static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr)
+static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
+					   const struct net_options *nets, unsigned int nr_nets)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 	struct device_env env = {
@@ -147,7 +149,7 @@ static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr
 		.stopper = &f->stopper, .power_button = &f->button,
 		.low_ram = 0xc0000000, .high_ram = 1ULL << 32,
 		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
-		.disks = disks, .nr_disks = nr, .cpus = 3,
+		.disks = disks, .nr_disks = nr, .nets = nets, .nr_nets = nr_nets, .cpus = 3,
 	};
 	struct error err = { "" };
 
@@ -169,6 +171,11 @@ static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr
 	if (devices_create(&f->devices, &env, &err))
 		fail_msg("%s", err.text);
 	return f;
+}
+
+static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr)
+{
+	return fake_machine_on(disks, nr, NULL, 0);
 }
 
 static inline struct fake *fake_machine(void)

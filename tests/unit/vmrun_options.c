@@ -195,6 +195,43 @@ static void firmware_and_drives(void **state)
 	assert_bad("--entry-mode real --bios", "--entry-mode");
 }
 
+static void networks(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("kernel --net user --net tap,ifname=tap0,mac=52:54:00:12:34:5f "
+			       "--net user,no-host,hostfwd=tcp::80-:8080,"
+			       "hostfwd=udp:10.1.2.3:53-10.0.2.16:5353 --name n"), OPTIONS_RUN);
+	assert_int_equal(o.nr_nets, 3);
+	assert_int_equal(o.nets[0].kind, NET_USER);
+	assert_true(o.nets[0].mac[0] == 2 && o.nets[2].mac[0] == 2);
+	assert_memory_not_equal(o.nets[0].mac, o.nets[2].mac, 6);
+	assert_int_equal(o.nets[1].kind, NET_TAP);
+	assert_string_equal(o.nets[1].ifname, "tap0");
+	assert_memory_equal(o.nets[1].mac, "\x52\x54\0\x12\x34\x5f", 6);
+	assert_true(o.nets[2].no_host && !o.nets[0].no_host);
+	assert_int_equal(o.nets[2].nr_forwards, 2);
+	assert_memory_equal(&o.nets[2].forwards[0].host, "\x7f\0\0\1", 4);
+	assert_int_equal(o.nets[2].forwards[0].guest, 0);
+	assert_int_equal(o.nets[2].forwards[0].host_port, 80);
+	assert_int_equal(o.nets[2].forwards[0].guest_port, 8080);
+	assert_true(o.nets[2].forwards[1].udp);
+	assert_memory_equal(&o.nets[2].forwards[1].guest, "\x0a\0\2\x10", 4);
+	assert_bad("kernel --net wifi", "user or tap");
+	assert_bad("kernel --net user,ifname=x", "ifname");
+	assert_bad("kernel --net tap,no-host", "no-host");
+	assert_bad("kernel --net tap,ifname=", "no name of a network interface");
+	assert_bad("kernel --net tap,ifname=a-name-that-is-too-long", "no name");
+	assert_bad("kernel --net user,hostfwd=tcp:80-:80", "hostfwd=tcp:80-:80");
+	assert_bad("kernel --net user,hostfwd=tcp::0-:80", "hostfwd");
+	assert_bad("kernel --net user,hostfwd=tcp::80-:65536", "hostfwd");
+	assert_bad("kernel --net user,hostfwd=sctp::80-:80", "hostfwd");
+	assert_bad("kernel --net user,hostfwd=tcp:localhost:80-:80", "hostfwd");
+	assert_bad("kernel --net user,mac=53:54:00:12:34:56", "mac=");
+	assert_bad("kernel --net user,mac=52:54:00:12:34", "mac=");
+	assert_bad("kernel --net user,mac=52:54:00:12:34:56:78", "mac=");
+	assert_bad("kernel --net user --net user --net user --net user --net user", "4 cards");
+}
+
 static void write_file(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "w");
@@ -319,6 +356,7 @@ int main(void)
 		cmocka_unit_test(choices),
 		cmocka_unit_test(switches),
 		cmocka_unit_test(firmware_and_drives),
+		cmocka_unit_test(networks),
 		cmocka_unit_test(words_in_a_file),
 		cmocka_unit_test(help_and_manual_agree),
 		cmocka_unit_test(help_and_version),

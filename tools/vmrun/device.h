@@ -56,6 +56,7 @@ struct disk;
 struct fwcfg;
 struct guest_mem;
 struct loop;
+struct net_options;
 struct pci_bus;
 struct shadow;
 
@@ -74,6 +75,8 @@ struct device_env {
 	const struct fwcfg *fwcfg;
 	struct disk *disks;		/* IDE drives, and those of virtio */
 	unsigned int nr_disks;
+	const struct net_options *nets;
+	unsigned int nr_nets;
 	bool cd_first;			/* the order to boot from them */
 	unsigned int cpus;
 	bool firmware_log;		/* it goes to standard error; else nowhere */

@@ -10,3 +10,5 @@ library = $(if $(shell pkg-config --exists $(1) && echo y),\
 
 $(call library,libseccomp,SECCOMP)
 $(call library,liburing,LIBURING)
+# Debian has no static one.
+$(if $(STATIC),,$(call library,slirp,SLIRP))

@@ -75,10 +75,36 @@ static void loop_drain_wakeups(struct loop *loop)
 		return;
 }
 
+int loop_add_poller(struct loop *loop, struct loop_poller *p, struct error *err)
+{
+	if (loop->nr_pollers == LOOP_POLLERS)
+		return failed(err, "more than %d pollers", LOOP_POLLERS);
+	loop->pollers[loop->nr_pollers++] = p;
+	return 0;
+}
+
+void loop_remove_poller(struct loop *loop, struct loop_poller *p)
+{
+	int i;
+
+	for (i = 0; i < loop->nr_pollers; i++)
+		if (loop->pollers[i] == p)
+			loop->pollers[i--] = loop->pollers[--loop->nr_pollers];
+}
+
+static void dispatch_sources(struct loop *loop, const struct pollfd *fds, int n)
+{
+	int i;
+
+	for (i = 0; i < n && !atomic_load(&loop->stop); i++)
+		if (fds[i].fd >= 0 && fds[i].revents && fds[i].fd == loop->sources[i].fd)
+			loop->sources[i].ready(loop->sources[i].opaque);
+}
+
 int loop_once(struct loop *loop, int timeout, struct error *err)
 {
-	struct pollfd fds[LOOP_MAX + 1];
-	int i, n = loop->nr;
+	struct pollfd fds[LOOP_MAX + 1 + LOOP_POLLED];
+	int i, n = loop->nr, at = n + 1, start[LOOP_POLLERS];
 
 	for (i = 0; i < n; i++) {
 		const struct loop_source *s = &loop->sources[i];
@@ -88,13 +114,19 @@ int loop_once(struct loop *loop, int timeout, struct error *err)
 	}
 	fds[n].fd = loop->wake_fd;
 	fds[n].events = POLLIN;
-	if (poll(fds, n + 1, timeout) < 0)
+	for (i = 0; i < loop->nr_pollers; i++) {
+		struct loop_poller *p = loop->pollers[i];
+
+		start[i] = at;
+		at += p->prepare(p->opaque, fds + at, LOOP_MAX + 1 + LOOP_POLLED - at, &timeout);
+	}
+	if (poll(fds, at, timeout) < 0)
 		return errno == EINTR ? 0 : failed(err, "poll: %s", strerror(errno));
 	if (fds[n].revents)
 		loop_drain_wakeups(loop);
-	for (i = 0; i < n && !atomic_load(&loop->stop); i++)
-		if (fds[i].fd >= 0 && fds[i].revents && fds[i].fd == loop->sources[i].fd)
-			loop->sources[i].ready(loop->sources[i].opaque);
+	for (i = 0; i < loop->nr_pollers; i++)
+		loop->pollers[i]->dispatch(loop->pollers[i]->opaque, fds + start[i]);
+	dispatch_sources(loop, fds, n);
 	return 0;
 }
 

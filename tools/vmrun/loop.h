@@ -10,6 +10,8 @@
 #include "error.h"
 
 #define LOOP_MAX	256
+#define LOOP_POLLERS	4
+#define LOOP_POLLED	1024		/* descriptors of all pollers together */
 
 struct loop_source {
 	int fd;				/* -1: this place is free */
@@ -19,9 +21,20 @@ struct loop_source {
 	void *opaque;
 };
 
+/* Who has many descriptors, and others each time. */
+struct loop_poller {
+	/* Fill in what is to be waited for, and shorten the timeout (ms, -1: none). Return: how many. */
+	int (*prepare)(void *opaque, struct pollfd *fds, int room, int *timeout);
+	/* After each wait, with the same descriptors. */
+	void (*dispatch)(void *opaque, struct pollfd *fds);
+	void *opaque;
+};
+
 struct loop {
 	struct loop_source sources[LOOP_MAX];
 	int nr;
+	struct loop_poller *pollers[LOOP_POLLERS];
+	int nr_pollers;
 	int wake_fd;
 	atomic_bool stop;
 };
@@ -35,6 +48,10 @@ int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void
 
 /* Before the descriptor is closed; only before loop_run(), on the loop's thread, or after it. */
 void loop_remove(struct loop *loop, int fd);
+
+/* Only before loop_run(), or after it. */
+int loop_add_poller(struct loop *loop, struct loop_poller *p, struct error *err);
+void loop_remove_poller(struct loop *loop, struct loop_poller *p);
 
 /* From any thread: go round once more, so that want() is asked again. */
 void loop_wake(struct loop *loop);

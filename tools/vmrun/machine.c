@@ -329,6 +329,8 @@ static int create_devices(struct machine *m, struct error *err)
 		.fwcfg = &m->fwcfg,
 		.disks = m->disks,
 		.nr_disks = m->nr_disks,
+		.nets = m->options->nets,
+		.nr_nets = m->options->nr_nets,
 		.cd_first = m->cd_first,
 		.cpus = m->options->cpus,
 		.firmware_log = m->options->debug_bios,
@@ -412,7 +414,10 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 static int enter_sandbox(const struct machine *m, struct error *err)
 {
 	struct sandbox s = { .own_file = m->control.fd >= 0 ? m->control.path : NULL };
+	unsigned int i;
 
+	for (i = 0; i < m->options->nr_nets; i++)
+		s.network |= m->options->nets[i].kind == NET_USER;
 	return m->options->no_sandbox ? 0 : sandbox_enter(&s, err);
 }
 

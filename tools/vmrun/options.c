@@ -36,6 +36,11 @@ static const char help[] =
 "                      a virtio disk: a raw image or a block device; ro: read-only, ide: an IDE\n"
 "                      disk, for guests without virtio; threads: not by the host's io_uring\n"
 "  --cdrom FILE        an IDE CD drive with that CD image\n"
+"  --net user[,...]    a network card on a network of vmrun's own, from which the guest reaches what\n"
+"                      vmrun's user does. Settings: hostfwd=tcp:[ADDR]:PORT-[ADDR]:PORT (or udp):\n"
+"                      a port of the host's leads to one of the guest's; no-host: not to the\n"
+"                      host's loopback addresses; mac=ADDRESS\n"
+"  --net tap[,...]     a network card on a tap. Settings: ifname=NAME, mac=ADDRESS\n"
 "  --bios[=FILE]       start with a BIOS, which boots from these; without an IMAGE they imply it\n"
 "                      (default SeaBIOS, " DEFAULT_BIOS ")\n"
 "  --boot-menu         let ESC lead to the BIOS's boot menu, at the price of 2.5 seconds\n"
@@ -72,7 +77,7 @@ enum {
 	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DISK,
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
 	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
-	OPT_NAME, OPT_NO_SANDBOX,
+	OPT_NAME, OPT_NO_SANDBOX, OPT_NET,
 };
 
 static const struct option long_options[] = {
@@ -85,6 +90,7 @@ static const struct option long_options[] = {
 	{ "load-addr", required_argument, NULL, OPT_LOAD_ADDR },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "cdrom", required_argument, NULL, OPT_CDROM },
+	{ "net", required_argument, NULL, OPT_NET },
 	{ "bios", optional_argument, NULL, OPT_BIOS },
 	{ "boot-menu", no_argument, NULL, OPT_BOOT_MENU },
 	{ "dev", required_argument, NULL, OPT_DEV },
@@ -280,6 +286,23 @@ static int parse_drive(struct options *o, char *text, bool cdrom, struct error *
 	return 0;
 }
 
+/* An address for the card: of one's own making (the second bit), the same for the same name. */
+static void choose_mac(struct net_options *n, const char *name, uint8_t index)
+{
+	uint32_t hash = 2166136261;	/* FNV-1a */
+
+	for (; name && *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619;
+	memcpy(n->mac, (uint8_t[]) { 0x02, 0x6d, 0x76, hash >> 8, hash, index }, sizeof(n->mac));
+}
+
+static int parse_net(struct options *o, char *text, struct error *err)
+{
+	if (o->nr_nets == NETS_MAX)
+		return failed(err, "--net: there is room for %d cards", NETS_MAX);
+	return net_parse(&o->nets[o->nr_nets++], text, err);
+}
+
 static void set_flag(struct options *o, int opt)
 {
 	bool *const flags[] = {
@@ -318,6 +341,8 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 		return parse_drive(o, arg, false, err);
 	case OPT_CDROM:
 		return parse_drive(o, arg, true, err);
+	case OPT_NET:
+		return parse_net(o, arg, err);
 	case OPT_BIOS:
 		o->bios = arg ? arg : DEFAULT_BIOS;
 		return 0;
@@ -338,6 +363,11 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 
 static int parse_images(struct options *o, int argc, char **argv, struct error *err)
 {
+	unsigned int i;
+
+	for (i = 0; i < o->nr_nets; i++)
+		if (!o->nets[i].has_mac)
+			choose_mac(&o->nets[i], o->name, i);
 	for (; optind < argc; optind++)
 		if (set_image(o, argv[optind], err))
 			return -1;

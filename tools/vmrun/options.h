@@ -10,6 +10,7 @@
 #include "disk.h"
 #include "error.h"
 #include "loaders/loader.h"
+#include "net.h"
 
 #define CPUS_MAX	64
 #define DRIVES_MAX	16
@@ -27,6 +28,8 @@ struct options {
 	const char *bios;		/* NULL: none is asked for */
 	struct drive_options drives[DRIVES_MAX];
 	unsigned int nr_drives, nr_ide;
+	struct net_options nets[NETS_MAX];
+	unsigned int nr_nets;
 	bool boot_menu;
 	const char *dev;
 	uint64_t mem;
