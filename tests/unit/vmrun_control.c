@@ -216,6 +216,20 @@ static bool press(void *opaque)
 	return *(bool *)opaque;
 }
 
+static uint64_t wanted;
+
+static bool inflate(void *opaque, uint64_t bytes)
+{
+	wanted = bytes;
+	return *(bool *)opaque;
+}
+
+static void print_balloon(void *opaque, FILE *out)
+{
+	(void)opaque;
+	fprintf(out, "a balloon\n");
+}
+
 static void assert_monitor(struct machine *m, const char *line, int rc, const char *says)
 {
 	size_t size;
@@ -239,6 +253,8 @@ static void monitor_commands(void **state)
 	(void)state;
 	m.options = &o;
 	m.loop.wake_fd = -1;
+	m.mem.size = 128 << 20;
+	m.balloon = (struct memory_balloon) { inflate, print_balloon, &listens };
 	m.power_button = (struct power_button) { press, &listens };
 	pthread_mutex_init(&m.vm.lock, NULL);
 	pthread_cond_init(&m.vm.changed, NULL);
@@ -253,8 +269,14 @@ static void monitor_commands(void **state)
 	assert_monitor(&m, "resume", -1, "isn't paused");
 	assert_monitor(&m, "powerdown", -1, "doesn't listen");
 	assert_true(pressed);
+	assert_monitor(&m, "balloon 64", -1, "no driver");
 	listens = true;
 	assert_monitor(&m, "powerdown", 0, "");
+	assert_monitor(&m, "balloon", 0, "a balloon");
+	assert_monitor(&m, "balloon 64", 0, "");
+	assert_int_equal(wanted, 64 << 20);
+	assert_monitor(&m, "balloon 128M", -1, "128M: not a size below the guest's 128 MiB");
+	assert_monitor(&m, "balloon x", -1, "x: not a size");
 	assert_monitor(&m, "pause now", -1, "stands alone");
 	assert_monitor(&m, "frobnicate", -1, "no such command");
 	assert_monitor(&m, "", 0, "");

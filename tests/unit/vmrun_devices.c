@@ -270,6 +270,18 @@ static void power_button(void **state)
 	assert_int_equal(f->level[9], 1);
 }
 
+static void panics(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(inb(f, 0x505), 3);
+	outb(f, 0x505, 0);
+	outb(f, 0x505, 2);				/* it takes its own dump */
+	assert_false(f->panicked);
+	outb(f, 0x505, 1);
+	assert_true(f->panicked);
+}
+
 static void debug_exit(void **state)
 {
 	struct fake *f = *state;
@@ -310,6 +322,7 @@ int main(void)
 		machine_test(pci_address_is_no_reset),
 		machine_test(acpi_powers_off),
 		machine_test(power_button),
+		machine_test(panics),
 		machine_test(debug_exit),
 		machine_test(debug_console),
 	};

@@ -38,6 +38,8 @@ struct fake {
 	struct chardev chr;
 	struct stopper stopper;
 	struct power_button button;
+	struct memory_balloon balloon;
+	bool panicked;
 	struct device_set devices;
 
 	int level[FAKE_IRQS];
@@ -132,6 +134,12 @@ static void fake_stop(struct stopper *s, int code, const char *why)
 	snprintf(f->stop_why, sizeof(f->stop_why), "%s", why);
 }
 
+static void fake_panicked(struct stopper *s, const char *why)
+{
+	(void)why;
+	FAKE_OF(s, stopper)->panicked = true;
+}
+
 static int fake_shadow(struct shadow *s, unsigned int region, unsigned int mode)
 {
 	assert_true(region < SHADOW_REGIONS && mode < 4);
@@ -146,7 +154,7 @@ static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
 	struct device_env env = {
 		.ports = &f->ports, .mmio = &f->mmio, .irqs = &f->irqs, .console = &f->chr,
 		.doorbells = &f->doorbells, .loop = &f->loop,
-		.stopper = &f->stopper, .power_button = &f->button,
+		.stopper = &f->stopper, .power_button = &f->button, .balloon = &f->balloon,
 		.low_ram = 0xc0000000, .high_ram = 1ULL << 32,
 		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
 		.disks = disks, .nr_disks = nr, .nets = nets, .nr_nets = nr_nets, .cpus = 3,
@@ -160,6 +168,7 @@ static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
 	f->chr.write = fake_write;
 	f->chr.read = fake_read;
 	f->stopper.stop = fake_stop;
+	f->stopper.panicked = fake_panicked;
 	f->stop_code = FAKE_NO_STOP;
 	f->shadow.set = fake_shadow;
 	f->fwcfg.cpus = 3;

@@ -11,6 +11,7 @@
 #define ACPI_PM1_CONTROL	0x604
 #define ACPI_PM1_CONTROL_SIZE	2
 #define ACPI_SCI		9
+#define ACPI_PANIC		0x505	/* devices/pvpanic.c */
 #define ACPI_S5_TYPE		5
 
 /* A field of a table that holds an address: to begin with, an offset from the first table. */

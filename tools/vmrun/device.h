@@ -43,12 +43,22 @@ struct doorbells {
 struct stopper {
 	/* guest_code: 0 to EXIT_GUEST_MAX */
 	void (*stop)(struct stopper *s, int guest_code, const char *why);
+	/* The guest says that it has failed. */
+	void (*panicked)(struct stopper *s, const char *why);
 };
 
 /* The power button, which a device sets. */
 struct power_button {
 	/* Return: whether the guest listens to it. */
 	bool (*press)(void *opaque);
+	void *opaque;
+};
+
+/* The guest's memory balloon, which a device sets. */
+struct memory_balloon {
+	/* So much is to be given up. Return: whether the guest listens. */
+	bool (*set)(void *opaque, uint64_t bytes);
+	void (*print)(void *opaque, FILE *out);
 	void *opaque;
 };
 
@@ -69,6 +79,7 @@ struct device_env {
 	struct chardev *console;
 	struct stopper *stopper;
 	struct power_button *power_button;
+	struct memory_balloon *balloon;
 	uint64_t low_ram, high_ram;	/* bytes below and from 4 GiB */
 	const struct guest_mem *mem;
 	struct shadow *shadow;		/* NULL: there is no firmware */

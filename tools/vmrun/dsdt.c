@@ -8,6 +8,10 @@
  *		Name (_CRS, ResourceTemplate () { bus 0, ports, memory })
  *		Name (_PRT, Package () { { slot << 16 | 0xffff, 0, 0, GSI }, ... })
  *	}
+ *	Device (\_SB.PEVT) {			panics
+ *		Name (_HID, "QEMU0001")
+ *		Name (_CRS, ResourceTemplate () { IO (Decode16, 0x505, 0x505, 1, 1) })
+ *	}
  */
 #include <assert.h>
 #include <string.h>
@@ -17,6 +21,7 @@
 
 enum {
 	AML_ZERO = 0x00, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b, AML_DWORD = 0x0c,
+	AML_STRING = 0x0d,
 	AML_SCOPE = 0x10, AML_BUFFER = 0x11, AML_PACKAGE = 0x12, AML_EXTENDED = 0x5b,
 	AML_DEVICE = 0x82,
 };
@@ -159,6 +164,27 @@ static void put_prt(struct code *c)
 	end(c, start);
 }
 
+/* As QEMU has it, for whose guests' drivers were written. */
+static void put_panic(struct code *c)
+{
+	static const uint8_t crs[] = {
+		AML_BUFFER, 13, AML_BYTE, 10, 0x47, 0x01, ACPI_PANIC & 0xff, ACPI_PANIC >> 8,
+		ACPI_PANIC & 0xff, ACPI_PANIC >> 8, 1, 1, END_TAG, 0,
+	};
+	size_t device;
+
+	put_byte(c, AML_EXTENDED);
+	put_byte(c, AML_DEVICE);
+	device = begin(c);
+	put(c, "PEVT", 4);
+	put_name(c, "_HID");
+	put_byte(c, AML_STRING);
+	put(c, "QEMU0001", 9);
+	put_name(c, "_CRS");
+	put(c, crs, sizeof(crs));
+	end(c, device);
+}
+
 size_t dsdt_code(uint8_t *bytes, size_t room)
 {
 	static const uint8_t pnp0a03[] = { 0x41, 0xd0, 0x0a, 0x03 };
@@ -179,6 +205,7 @@ size_t dsdt_code(uint8_t *bytes, size_t room)
 	put_crs(&c);
 	put_prt(&c);
 	end(&c, device);
+	put_panic(&c);
 	end(&c, scope);
 	return c.size;
 }

@@ -40,6 +40,11 @@ static void guest_stop(struct stopper *s, int guest_code, const char *why)
 	machine_stop(machine_of(s, stopper), STOP_GUEST, guest_code, NULL, why);
 }
 
+static void guest_panicked(struct stopper *s, const char *why)
+{
+	machine_stop(machine_of(s, stopper), STOP_GUEST_FAILED, EXIT_GUEST_FAILED, NULL, why);
+}
+
 static void user_quit(struct console_owner *o)
 {
 	machine_stop(machine_of(o, console_owner), STOP_USER, EXIT_GUEST_OK, NULL, "quit");
@@ -322,6 +327,7 @@ static int create_devices(struct machine *m, struct error *err)
 		.console = &m->console.chr,
 		.stopper = &m->stopper,
 		.power_button = &m->power_button,
+		.balloon = &m->balloon,
 		.low_ram = m->mem.low_size,
 		.high_ram = m->mem.high_size,
 		.mem = &m->mem,
@@ -393,7 +399,7 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	m->options = o;
 	m->vm.sys = m->vm.fd = -1;
 	m->signal_fd = m->timer_fd = m->stats_fd = m->control.fd = m->loop.wake_fd = -1;
-	m->stopper.stop = guest_stop;
+	m->stopper = (struct stopper) { guest_stop, guest_panicked };
 	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
 	m->control_owner.command = control_command;
 	m->vm_owner.ended = vcpu_ended;

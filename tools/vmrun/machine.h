@@ -30,7 +30,7 @@ struct stop {
 	pthread_mutex_t lock;
 	enum stop_kind kind;		/* the first one wins */
 	int code;
-	struct vcpu *cpu;		/* of STOP_GUEST_FAILED and STOP_HOST_FAILED, or NULL */
+	struct vcpu *cpu;		/* of STOP_GUEST_FAILED and STOP_HOST_FAILED; may be NULL */
 	char why[256];
 };
 
@@ -49,6 +49,7 @@ struct machine {
 	struct console console;
 	struct control control;
 	struct power_button power_button;
+	struct memory_balloon balloon;
 	bool paused;			/* by a command */
 	struct loop loop;
 	struct stop stop;

@@ -21,6 +21,10 @@ static int report_stop(const struct machine *m)
 	case STOP_USER:
 		break;
 	case STOP_GUEST_FAILED:
+		if (!s->cpu) {
+			fprintf(stderr, "vmrun: the guest failed: %s\n", s->why);
+			break;
+		}
 		fprintf(stderr, "vmrun: the guest failed on vCPU %u: %s\n", s->cpu->id, s->why);
 		vcpu_print_failure(s->cpu, stderr);
 		break;

@@ -109,6 +109,25 @@ static int do_nmi(struct machine *m, const char *args, FILE *out)
 	return while_paused(m, out, send_nmi);
 }
 
+static int do_balloon(struct machine *m, const char *args, FILE *out)
+{
+	uint64_t size;
+
+	if (!*args) {
+		m->balloon.print(m->balloon.opaque, out);
+		return 0;
+	}
+	if (!parse_size(args, &size) || size >= m->mem.size) {
+		fprintf(out, "%s: not a size below the guest's %llu MiB\n", args,
+			(unsigned long long)(m->mem.size >> 20));
+		return -1;
+	}
+	if (m->balloon.set(m->balloon.opaque, size))
+		return 0;
+	fprintf(out, "the guest has no driver for its balloon\n");
+	return -1;
+}
+
 static int do_powerdown(struct machine *m, const char *args, FILE *out)
 {
 	(void)args;
@@ -147,6 +166,8 @@ static const struct {
 	{ "pause", "stop the CPUs", do_pause, false },
 	{ "resume", "let them go on", do_resume, false },
 	{ "nmi", "send the first CPU an NMI", do_nmi, false },
+	{ "balloon", "SIZE: so much memory the guest is to give up; without, how it stands", do_balloon,
+	  true },
 	{ "powerdown", "press the power button: the guest shuts down if it listens", do_powerdown,
 	  false },
 	{ "reset", "press the reset button, which ends the virtual machine as any reset does",

@@ -125,14 +125,14 @@ static bool parse_number(const char *text, int base, char **end, uint64_t *value
 	return !errno;
 }
 
-static int parse_mem(struct options *o, const char *text, struct error *err)
+bool parse_size(const char *text, uint64_t *size)
 {
 	unsigned int shift = 20;
 	uint64_t n;
 	char *end;
 
 	if (!parse_number(text, 10, &end, &n))
-		return failed(err, "--mem %s: not a size", text);
+		return false;
 	switch (*end) {
 	case 'k': case 'K':
 		shift = 10, end++;
@@ -144,11 +144,17 @@ static int parse_mem(struct options *o, const char *text, struct error *err)
 		end++;
 		break;
 	}
-	if (*end)
-		return failed(err, "--mem %s: not a size; say for example 512M or 2G", text);
-	if (n > MEM_MAX >> shift)
-		return failed(err, "--mem %s: more than %llu GiB", text, MEM_MAX >> 30);
-	o->mem = n << shift;
+	if (*end || n > MEM_MAX >> shift)
+		return false;
+	*size = n << shift;
+	return true;
+}
+
+static int parse_mem(struct options *o, const char *text, struct error *err)
+{
+	if (!parse_size(text, &o->mem))
+		return failed(err, "--mem %s: not a size up to %llu GiB; say for example 512M or 2G",
+			      text, MEM_MAX >> 30);
 	if (o->mem < MEM_MIN)
 		return failed(err, "--mem %s: a PC needs at least 1M", text);
 	if (o->mem % 4096)

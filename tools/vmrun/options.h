@@ -55,6 +55,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 				  struct error *err);
 void options_free(struct options *o);
 
+/* "512M", in MiB without a suffix. Return: whether it is a size up to MEM_MAX. */
+bool parse_size(const char *text, uint64_t *size);
+
 /* Of a virtual machine: it becomes a file's name. */
 bool name_is_valid(const char *name);
 
