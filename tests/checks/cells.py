@@ -62,6 +62,10 @@ def debian_smp(mmu, cpus, end):
     return Command(["tests/lab/smp/run"], expect="smp: passed", environment=environment)
 
 
+def virtio(**environment):
+    return Command(["tests/lab/virtio/run"], expect="virtio: passed", environment=environment)
+
+
 def reboot(way):
     return Command(["tests/lab/reboot/run", way], expect="arrived")
 
@@ -93,7 +97,8 @@ CELLS = [
         "corei7_skylake_x",
         commands={
             "boot_debian": debian_boot("ept"),
-            **firmware("rom", "multiboot", "grub", MMU="ept"),
+            **firmware("rom", "multiboot", "grub", "disk", MMU="ept"),
+            "virtio": virtio(MMU="ept"),
         },
     ),
     Cell(
@@ -194,10 +199,10 @@ MORE_CELLS += [
 ]
 
 # Firmware with unrestricted guest and without, which shadow mode never has; on KVM, too, what it can.
-ALL_FIRMWARE = ("rom", "multiboot", "grub", "memtest")
+ALL_FIRMWARE = ("rom", "multiboot", "grub", "disk", "memtest")
 FIRMWARE = {
     "skylake-ept": firmware("memtest", MMU="ept"),
-    "skylake-shadow": firmware("grub", "memtest", MMU="shadow"),
+    "skylake-shadow": firmware("grub", "disk", "memtest", MMU="shadow"),
     "skylake-ept-without-unrestricted_guest": firmware(
         *ALL_FIRMWARE, MMU="ept", PARAMETERS="unrestricted_guest=0"
     ),
@@ -210,6 +215,22 @@ FIRMWARE = {
 MORE_CELLS += [
     Cell(f"firmware-{name}", "", selftests={}, commands=commands)
     for name, commands in FIRMWARE.items()
+]
+
+# Interrupts by messages and by lines.
+MORE_CELLS += [
+    Cell(
+        "virtio",
+        "",
+        selftests={},
+        commands={
+            "ept_lines": virtio(MMU="ept", APPEND="pci=nomsi"),
+            "shadow": virtio(MMU="shadow"),
+            "shadow_lines": virtio(MMU="shadow", APPEND="pci=nomsi acpi=off"),
+            "kvm": virtio(DEV="/dev/kvm"),
+            "kvm_lines": virtio(DEV="/dev/kvm", APPEND="pci=nomsi acpi=off"),
+        },
+    )
 ]
 
 # What `make check-debug` runs. An exit takes 5 to 10 times as long on the debug kernel, so what

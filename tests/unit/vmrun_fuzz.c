@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Random images and random accesses, the same in each run: FUZZ_ROUNDS=N makes it longer,
- * FUZZ_SEED=N another one. What is looked for is what the sanitizers find.
+ * FUZZ_SEED=N another one, FUZZ_ONLY=PATTERN some tests of them. What is looked for is what the
+ * sanitizers find.
  */
 #include <linux/virtio_blk.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -303,9 +306,39 @@ static struct net *echo_create(const struct net_options *o, struct net_port *por
 	return &echo_net;
 }
 
+/* Another of the guest's CPUs, which changes rings and requests while they are looked at. */
+struct racer {
+	pthread_t thread;
+	struct fake *f;
+	atomic_bool stop;
+};
+
+static void *race(void *opaque)
+{
+	struct racer *r = opaque;
+	uint64_t x = 88172645463325252;
+	unsigned int i;
+
+	while (!atomic_load(&r->stop)) {
+		for (i = 0; i < 256; i++) {
+			uint16_t *word;
+
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			word = mem_at(&r->f->mem, QUEUE_AT(0) + (x & 0xfffe), 2);
+			__atomic_store_n(word, x & 1 << 20 ? x >> 24 & 15 : x >> 24,
+					 __ATOMIC_RELAXED);
+		}
+		usleep(20);
+	}
+	return NULL;
+}
+
 static void virtio_devices(void **state)
 {
 	const struct net_options net = { .create = echo_create };
+	struct racer racer = { .stop = false };
 	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
 	struct drive_options o = { .path = path };
 	int fd = mkstemp(path);
@@ -313,14 +346,19 @@ static void virtio_devices(void **state)
 	struct error err;
 	struct driver d;
 	struct fake *f;
-	uint64_t i, j;
+	uint64_t i, j, served = 0;
 
 	(void)state;
 	assert_int_equal(ftruncate(fd, 100 * 512), 0);
 	assert_int_equal(disk_open(&disk, &o, &err), 0);
-	f = fake_machine_on(&disk, 1, &net, 1);
+	racer.f = f = fake_machine_on(&disk, 1, &net, 1);
 	for (i = 0; i < rounds / 4; i++) {
-		unsigned int q, queues;
+		unsigned int q, queues, id, k;
+		uint32_t len;
+
+		/* From half of the time on: what comes before can be repeated. */
+		if (i == rounds / 8)
+			assert_int_equal(pthread_create(&racer.thread, NULL, race, &racer), 0);
 
 		some_device(&d, f);
 		driver_start(&d, (driver_offered(&d) & (below(2) ? rnd() : ~0ULL)) | SPLIT,
@@ -336,11 +374,17 @@ static void virtio_devices(void **state)
 				scribble(&d, q);
 			if (!below(8))
 				some_access(&d);
-			if (!below(4))
-				driver_kick(&d, q);
+			if (below(4))
+				continue;
+			driver_kick(&d, q);
+			for (k = 0; k < 8 && driver_used(&d, q, &id, &len); k++)
+				served++;
 		}
 		fake_serve(f);
 	}
+	atomic_store(&racer.stop, true);
+	pthread_join(racer.thread, NULL);
+	assert_true(served > rounds / 8);	/* else all of it is refused too early */
 	fake_destroy(f);
 	disk_close(&disk);
 	close(fd);
@@ -430,5 +474,7 @@ int main(void)
 		rounds = strtoull(getenv("FUZZ_ROUNDS"), NULL, 0);
 	if (getenv("FUZZ_SEED"))
 		seed = strtoull(getenv("FUZZ_SEED"), NULL, 0) | 1;
+	if (getenv("FUZZ_ONLY"))
+		cmocka_set_test_filter(getenv("FUZZ_ONLY"));
 	return cmocka_run_group_tests_name("vmrun fuzz", tests, NULL, NULL);
 }
