@@ -194,6 +194,16 @@ MORE_CELLS += [
     )
     for mmu in ("ept", "shadow")
 ]
+# More vCPUs than the lab has CPUs.
+MORE_CELLS += [
+    Cell(
+        f"haswell-{mmu}-4-on-2cpus",
+        "corei7_haswell_4770",
+        selftests={},
+        commands={"boot_debian_smp": debian_smp(mmu, 4, "poweroff")},
+    )
+    for mmu in ("ept", "shadow")
+]
 MORE_CELLS += [
     Cell("skylake-shadow-without-ept", "corei7_skylake_x", "shadow", modules=["minivmm.ko,ept=0"])
 ]
