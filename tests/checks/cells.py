@@ -41,6 +41,16 @@ class Command:
     environment: dict = field(default_factory=dict)
 
 
+def debian_disk(way, mmu, cpus=1, device="/dev/minivmm"):
+    """Debian with systemd from a virtio disk: seven minutes."""
+    environment = {"GUEST_CPUS": str(cpus), "DEV": device} | ({"MMU": mmu} if mmu else {})
+    return {
+        f"debian_{way}": Command(
+            ["tests/lab/debian/run", way], expect="debian: passed", environment=environment
+        )
+    }
+
+
 IN_CELLS_OF_THEIR_OWN = ("audit", "faults", "swap")
 
 
@@ -194,6 +204,17 @@ MORE_CELLS += [
     )
     for mmu in ("ept", "shadow")
 ]
+MORE_CELLS += [
+    Cell(f"debian-{name}", "", selftests={}, commands=commands)
+    for name, commands in {
+        "ept": debian_disk("kernel", "ept") | debian_disk("disk", "ept"),
+        "shadow": debian_disk("kernel", "shadow") | debian_disk("disk", "shadow"),
+        "ept-2cpus": debian_disk("kernel", "ept", 2),
+        "shadow-2cpus": debian_disk("kernel", "shadow", 2),
+        "kvm": debian_disk("kernel", None, device="/dev/kvm"),
+    }.items()
+]
+
 # More vCPUs than the lab has CPUs.
 MORE_CELLS += [
     Cell(
