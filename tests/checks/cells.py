@@ -107,7 +107,7 @@ CELLS = [
         "corei7_skylake_x",
         commands={
             "boot_debian": debian_boot("ept"),
-            **firmware("rom", "multiboot", "grub", MMU="ept"),
+            **firmware("rom", "multiboot", "grub", "disk", MMU="ept"),
             "virtio": virtio(MMU="ept"),
         },
     ),
@@ -230,10 +230,10 @@ MORE_CELLS += [
 ]
 
 # Firmware with unrestricted guest and without, which shadow mode never has; on KVM, too, what it can.
-ALL_FIRMWARE = ("rom", "multiboot", "grub", "memtest")
+ALL_FIRMWARE = ("rom", "multiboot", "grub", "disk", "memtest")
 FIRMWARE = {
     "skylake-ept": firmware("memtest", MMU="ept"),
-    "skylake-shadow": firmware("grub", "memtest", MMU="shadow"),
+    "skylake-shadow": firmware("grub", "disk", "memtest", MMU="shadow"),
     "skylake-ept-without-unrestricted_guest": firmware(
         *ALL_FIRMWARE, MMU="ept", PARAMETERS="unrestricted_guest=0"
     ),

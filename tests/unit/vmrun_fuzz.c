@@ -19,7 +19,8 @@
 #define ROUNDS		20000
 #define MEM_SIZE	(32ULL << 20)
 
-static uint64_t seed = 0x9e3779b97f4a7c15, rounds = ROUNDS, loaded;
+static __thread uint64_t seed = 0x9e3779b97f4a7c15;
+static uint64_t rounds = ROUNDS, loaded;
 
 static uint64_t rnd(void)
 {
@@ -306,86 +307,89 @@ static struct net *echo_create(const struct net_options *o, struct net_port *por
 	return &echo_net;
 }
 
-/* Another of the guest's CPUs, which changes rings and requests while they are looked at. */
-struct racer {
+/*
+ * The loop's thread, as vmrun has it, beside that of a vCPU; and as if it were another of the guest's
+ * CPUs, it changes rings and requests.
+ */
+struct other {
 	pthread_t thread;
 	struct fake *f;
 	atomic_bool stop;
 };
 
-static void *race(void *opaque)
+static void *serve(void *opaque)
 {
-	struct racer *r = opaque;
-	uint64_t x = 88172645463325252;
+	struct other *o = opaque;
 	unsigned int i;
 
-	while (!atomic_load(&r->stop)) {
-		for (i = 0; i < 256; i++) {
-			uint16_t *word;
-
-			x ^= x << 13;
-			x ^= x >> 7;
-			x ^= x << 17;
-			word = mem_at(&r->f->mem, QUEUE_AT(0) + (x & 0xfffe), 2);
-			__atomic_store_n(word, x & 1 << 20 ? x >> 24 & 15 : x >> 24,
-					 __ATOMIC_RELAXED);
-		}
+	while (!atomic_load(&o->stop)) {
+		for (i = below(256); i; i--)
+			__atomic_store_n((uint16_t *)mem_at(&o->f->mem, QUEUE_AT(below(4)) +
+							    (rnd() & 0x3ffe), 2),
+					 below(2) ? below(16) : rnd(), __ATOMIC_RELAXED);
+		fake_serve(o->f);
 		usleep(20);
 	}
 	return NULL;
 }
 
+/* What a driver does with one of the devices. Return: how many of its requests came back. */
+static uint64_t drive(struct fake *f, bool alone)
+{
+	unsigned int q, queues, id, i, k;
+	uint64_t served = 0;
+	struct driver d;
+	uint32_t len;
+
+	some_device(&d, f);
+	driver_set_up(&d, (driver_offered(&d) & (below(2) ? rnd() : ~0ULL)) | SPLIT,
+		      1 << below(9));
+	if (below(2))
+		driver_use_msix(&d);
+	queues = reg_get(&d, VIRTIO_PCI_COMMON_NUMQ, 2);
+	for (i = below(100); i; i--) {
+		q = below(queues < DRIVER_QUEUES ? queues : DRIVER_QUEUES);
+		if (below(3))
+			some_request(&d, q);
+		else
+			scribble(&d, q);
+		if (!below(8))
+			some_access(&d);
+		if (below(4))
+			continue;
+		reg_put(&d, NOTIFY + 4 * q, 2, q);
+		if (alone)
+			fake_serve(f);
+		for (k = 0; k < 8 && driver_used(&d, q, &id, &len); k++)
+			served++;
+	}
+	return served;
+}
+
 static void virtio_devices(void **state)
 {
 	const struct net_options net = { .create = echo_create };
-	struct racer racer = { .stop = false };
+	struct other other = { .stop = false };
 	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
 	struct drive_options o = { .path = path };
 	int fd = mkstemp(path);
+	uint64_t i, served = 0;
 	struct disk disk;
 	struct error err;
-	struct driver d;
-	struct fake *f;
-	uint64_t i, j, served = 0;
 
 	(void)state;
 	assert_int_equal(ftruncate(fd, 100 * 512), 0);
 	assert_int_equal(disk_open(&disk, &o, &err), 0);
-	racer.f = f = fake_machine_on(&disk, 1, &net, 1);
-	for (i = 0; i < rounds / 4; i++) {
-		unsigned int q, queues, id, k;
-		uint32_t len;
-
-		/* From half of the time on: what comes before can be repeated. */
-		if (i == rounds / 8)
-			assert_int_equal(pthread_create(&racer.thread, NULL, race, &racer), 0);
-
-		some_device(&d, f);
-		driver_start(&d, (driver_offered(&d) & (below(2) ? rnd() : ~0ULL)) | SPLIT,
-			     1 << below(9));
-		if (below(2))
-			driver_use_msix(&d);
-		queues = reg_get(&d, VIRTIO_PCI_COMMON_NUMQ, 2);
-		for (j = below(100); j; j--) {
-			q = below(queues < DRIVER_QUEUES ? queues : DRIVER_QUEUES);
-			if (below(3))
-				some_request(&d, q);
-			else
-				scribble(&d, q);
-			if (!below(8))
-				some_access(&d);
-			if (below(4))
-				continue;
-			driver_kick(&d, q);
-			for (k = 0; k < 8 && driver_used(&d, q, &id, &len); k++)
-				served++;
-		}
-		fake_serve(f);
-	}
-	atomic_store(&racer.stop, true);
-	pthread_join(racer.thread, NULL);
-	assert_true(served > rounds / 8);	/* else all of it is refused too early */
-	fake_destroy(f);
+	other.f = fake_machine_on(&disk, 1, &net, 1);
+	for (i = 0; i < rounds / 8; i++)
+		served += drive(other.f, true);
+	assert_true(served > rounds / 16);	/* else all of it is refused too early */
+	assert_int_equal(pthread_create(&other.thread, NULL, serve, &other), 0);
+	for (i = 0; i < rounds / 8; i++)
+		drive(other.f, false);
+	atomic_store(&other.stop, true);
+	pthread_join(other.thread, NULL);
+	fake_destroy(other.f);
 	disk_close(&disk);
 	close(fd);
 	unlink(path);
