@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from host import errors, snapshot, tools
+from host import counter, errors, snapshot, tools
 from host.errors import LabError
 from host.image import Payload, read
 from host.kernel import module_name
@@ -37,11 +37,14 @@ def start(machine, job, directory, terminal, held):
     snapshot.prepare_restore(saved, directory, payload, com1)
     os.symlink(f"{saved}/symbols", f"{directory}/symbols")
     limits = {"LAB_TICKS": job.ticks, "LAB_PACE": machine.ips if terminal else 0}
+    environment = snapshot.hooked(helpers, **limits)
+    if job.count:
+        environment["LD_PRELOAD"] += f":{held.enter_context(counter.library())}/count.so"
     with open(f"{directory}/bochs.out", "wb") as said:
         return subprocess.Popen(
             snapshot.bochs_command("-r", "state"),
             cwd=directory,
-            env=snapshot.hooked(helpers, **limits),
+            env=environment,
             stdin=snapshot.answers(directory),
             stdout=said,
             stderr=subprocess.STDOUT,

@@ -178,6 +178,11 @@ def run_options(p):
     p.add_argument(
         "--allow-warnings", action="store_true", help="don't fail for warnings in the kernel's log"
     )
+    p.add_argument(
+        "--count",
+        action="store_true",
+        help="count VM exits, VMREADs and the like, for programs in the lab to read (Bochs only)",
+    )
     p.add_argument("--fresh", action="store_true", help="boot anew, even if there is a snapshot")
     p.add_argument("--keep", metavar="DIR", help="leave the run's logs there")
 
@@ -206,6 +211,7 @@ def job_from(options):
         heartbeat=options.heartbeat,
         allow_warnings=options.allow_warnings,
         fresh=options.fresh,
+        count=options.count,
         keep=options.keep,
     )
     job.ticks = options.ticks or (0 if job.terminal else DEFAULT_TICKS)
@@ -229,6 +235,8 @@ def backend():
 def run(options):
     where = backend()
     where.check()
+    if options.count and where is not bochs:
+        raise LabError("--count needs the machine that Bochs emulates: LAB=bochs")
     job = job_from(options)
     lab = machine.Machine.from_options(options, kernel.find(options.kernel))
     directory = tempfile.mkdtemp(prefix="lab-")

@@ -20,6 +20,7 @@ class Job:
     loglevel: int = 5
     allow_warnings: bool = False
     fresh: bool = False
+    count: bool = False  # what ticks don't weigh: bochs/count.c
     keep: str = None  # directory to keep the run's files in
 
 
