@@ -41,7 +41,7 @@ static void measure_exit(const char *name, struct vcpu *v, u32 reason)
 		for (int i = 0; i < N; i++)
 			vcpu_run(v);
 	CHECK_EXIT(v, reason);
-	row(name, average(&m, N));
+	row(name, &m, N);
 }
 
 #define EXIT_BENCH(name, reason) \
@@ -58,12 +58,12 @@ static void measure_string(const char *name, struct vcpu *v)
 {
 	struct measurement m;
 
-	for_batches(m)
+	for (begin(&m); m.batch < WARM_UP + 2; end_batch(&m))
 		do
 			CHECK_OK(vcpu_run(v));
 		while (v->run->io.port != 0x11);
 	CHECK_EXIT(v, MINIVMM_EXIT_IO);
-	row(name, average(&m, 1));
+	row(name, &m, 1);
 }
 
 static void outs(void) { measure_string("rep_outsb_4k", BOOT(LONG64, rep_outsb)); }
@@ -87,7 +87,19 @@ static void real_mode_instruction(void)
 	RUN_TO(v, MINIVMM_EXIT_IO);
 	for_batches(m)
 		CHECK_OK(vcpu_run(v));
-	row("real_mode_instruction", average(&m, 4000));
+	row("real_mode_instruction", &m, 4000);
+}
+
+/* What of RUN is the system call alone. */
+static void floor_of_an_ioctl(void)
+{
+	int node = node_open();
+	struct measurement m;
+
+	for_batches(m)
+		for (int i = 0; i < N; i++)
+			ioctl(node, MINIVMM_GET_API_VERSION, 0);
+	row("floor_of_an_ioctl", &m, N);
 }
 
 static void immediate(void)
@@ -100,7 +112,7 @@ static void immediate(void)
 	for_batches(m)
 		for (int i = 0; i < N; i++)
 			vcpu_run(v);
-	row("run_immediate_exit", average(&m, N));
+	row("run_immediate_exit", &m, N);
 }
 
 static void get_and_set_regs(void)
@@ -116,13 +128,13 @@ static void get_and_set_regs(void)
 			ioctl(v->fd, MINIVMM_GET_REGS, &r);
 			ioctl(v->fd, MINIVMM_SET_REGS, &r);
 		}
-	row("get_and_set_regs", average(&m, N));
+	row("get_and_set_regs", &m, N);
 	for_batches(m)
 		for (int i = 0; i < N; i++) {
 			ioctl(v->fd, MINIVMM_GET_SREGS, &s);
 			ioctl(v->fd, MINIVMM_SET_SREGS, &s);
 		}
-	row("get_and_set_sregs", average(&m, N));
+	row("get_and_set_sregs", &m, N);
 }
 
 /* ---- a client's interrupt -------------------------------------------------------------------- */
@@ -146,7 +158,7 @@ static void interrupt(void)
 			vcpu_run(v);
 		}
 	CHECK_EXIT(v, MINIVMM_EXIT_HLT);
-	row("interrupt", average(&m, N));
+	row("interrupt", &m, N);
 }
 
 /* ---- kicks ----------------------------------------------------------------------------------- */
@@ -178,26 +190,24 @@ static void signal_kick(void)
 {
 	struct vm *vm = vm_with_memory(MEM_SIZE);
 	pthread_t thread;
-	u64 best = ~0ull;
+	struct measurement m;
 
 	CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_IRQCHIP, 0));
 	kick.vcpu = BOOT_IN(vm, LONG64, hlt);
 	catch_signal(SIGUSR1);
 	pthread_create(&thread, NULL, halted_thread, NULL);
-	for (int i = 0; i < BATCHES; i++) {
+	for (begin(&m); m.batch < batches; add_batch(&m, kick.returned_at - m.start)) {
 		int round = kick.rounds;
-		u64 start, spent;
 
 		sleep_ms(2);
-		start = ticks();
+		begin_batch(&m);
 		pthread_kill(thread, SIGUSR1);
 		while (kick.rounds == round)
 			sched_yield();
-		spent = kick.returned_at - start;
-		if (i >= WARM_UP && spent < best)
-			best = spent;
+		if (m.batch >= WARM_UP)
+			end_count(&m, &m.least);
 	}
-	row("signal_kick_of_a_halted_vcpu", best);
+	row("signal_kick_of_a_halted_vcpu", &m, 1);
 	_exit(0);
 }
 
@@ -211,6 +221,7 @@ const struct bench exit_benches[] = {
 	{ "hlt", hlts },
 	{ "real_mode_instruction", real_mode_instruction },
 	{ "interrupt", interrupt },
+	{ "floor_of_an_ioctl", floor_of_an_ioctl },
 	{ "run_immediate_exit", immediate },
 	{ "get_and_set_regs", get_and_set_regs },
 	{ "signal_kick_of_a_halted_vcpu", signal_kick },

@@ -29,6 +29,7 @@ static struct vcpu *boot_row(u32 number)
 	struct minivmm_pit_config pit = { 0 };
 	struct vcpu *v;
 
+	memset(vm->mem + FRESH_MEMORY, 0, FRESH_SIZE);
 	/* what a machine of 200 MiB has: 64 address spaces are to fit */
 	CHECK_OK(ioctl(vm->fd, MINIVMM_SET_NR_MMU_PAGES, 1024));
 	if (rows()[number].flags & NEEDS_IRQCHIP) {
@@ -42,30 +43,53 @@ static struct vcpu *boot_row(u32 number)
 	return v;
 }
 
-/* Returns the guest's result; its figure goes to ticks. */
-static u32 run_row(struct vcpu *v, u64 *ticks)
+/* What the guest writes to our ports, until it is done: its result. */
+static u32 run_row(struct vcpu *v, struct measurement *m, u32 *n)
 {
+	u64 ticks = 0;
 	int parts = 0;
 
 	for (;;) {
+		u32 value;
+
 		CHECK_OK(vcpu_run(v));
 		CHECK_EXIT(v, MINIVMM_EXIT_IO);
-		if (v->run->io.port == PORT_EXIT)
-			return *(u32 *)pio_data(v);
-		if (v->run->io.port == PORT_TICKS)
-			*ticks |= (u64)*(u32 *)pio_data(v) << 32 * parts++;
-		else if (v->run->io.port == PORT_CONSOLE)
-			fputc(*(char *)pio_data(v), stderr);
+		value = *(u32 *)pio_data(v);
+		switch (v->run->io.port) {
+		case PORT_EXIT:
+			return value;
+		case PORT_COUNT:
+			*n = value;
+			break;
+		case PORT_MARK:
+			if (value == MARK_BEGIN)
+				begin_count(m);
+			else
+				end_count(m, value == MARK_END ? &m->least : &m->floor);
+			break;
+		case PORT_TICKS:
+			ticks |= (u64)value << 32 * parts++;
+			if (parts < 2)
+				break;
+			add_batch(m, ticks);
+			ticks = parts = 0;
+			break;
+		case PORT_CONSOLE:
+			fputc((char)value, stderr);
+		}
 	}
 }
 
 static void measure(u32 number, const char *name)
 {
-	u64 ticks = 0;
+	struct measurement m;
+	u32 n = 1;
 
-	switch (run_row(boot_row(number), &ticks)) {
+	begin(&m);
+	memset(&m.floor, 0xff, sizeof(m.floor));
+	switch (run_row(boot_row(number), &m, &n)) {
 	case RESULT_PASSED:
-		row(name, ticks);
+		row(name, &m, n);
 		_exit(0);
 	case RESULT_SKIPPED:
 		_exit(0);

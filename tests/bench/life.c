@@ -80,18 +80,20 @@ static void measure(const char *name, bool slot, bool run)
 {
 	struct life l = { slot, run, host_memory(2 * MiB), node_open() };
 	double idle, per_second = ticks_per_second();
+	struct measurement m;
 	char waiting[64];
-	u64 start;
 
 	l.size = CHECK_OK(ioctl(l.node, MINIVMM_GET_VCPU_MMAP_SIZE, 0));
 	live(&l);
 	idle = idle_seconds();
-	start = ticks();
+	begin(&m);
 	for (unsigned int i = 0; i < lives; i++)
 		live(&l);
-	row(name, (ticks() - start) / lives);
+	m.batch = WARM_UP;	/* they are one batch, each of which counts */
+	end_batch(&m);
+	row(name, &m, lives);
 	snprintf(waiting, sizeof(waiting), "%s_waiting", name);
-	row(waiting, (idle_seconds() - idle) * per_second / lives);
+	plain_row(waiting, (idle_seconds() - idle) * per_second / lives);
 }
 
 static void vm_and_vcpu(void) { measure("life_of_a_vm", false, false); }
@@ -111,7 +113,7 @@ static void unload(void)
 		live(&l);
 	close(l.node);
 	CHECK_OK(syscall(SYS_delete_module, module_name, 0));
-	row("life_with_unloading", (ticks() - start) / lives);
+	plain_row("life_with_unloading", (ticks() - start) / lives);
 }
 
 const struct bench life_benches[] = {

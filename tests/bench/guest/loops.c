@@ -8,29 +8,47 @@
 #include "report.h"
 
 #define BATCHES		12
+#define EMPTY		4
 
-static void report(u64 ticks)
+static void mark(u32 what)
+{
+	outl(PORT_MARK, what);
+}
+
+static void report_ticks(u64 ticks)
 {
 	outl(PORT_TICKS, ticks);
 	outl(PORT_TICKS, ticks >> 32);
 }
 
-/* The best batch's average, rounded; the first batches warm up. */
+static void report_batch(u64 ticks)
+{
+	mark(MARK_END);
+	report_ticks(ticks);
+}
+
+static void begin_report(u32 iterations)
+{
+	outl(PORT_COUNT, iterations);
+	for (int i = 0; i < EMPTY; i++) {
+		mark(MARK_BEGIN);
+		mark(MARK_NOTHING);
+	}
+}
+
 #define MEASURE(iterations, operation)					\
 	do {								\
-		u64 best_ = ~0ul;					\
-									\
+		begin_report(iterations);				\
 		for (int batch_ = 0; batch_ < BATCHES; batch_++) {	\
-			u64 start_ = rdtsc(), ticks_;			\
+			u64 start_;					\
 									\
+			mark(MARK_BEGIN);				\
+			start_ = rdtsc();				\
 			for (u64 i = 0; i < (iterations); i++) {	\
 				operation;				\
 			}						\
-			ticks_ = rdtsc() - start_;			\
-			if (batch_ >= 2 && ticks_ < best_)		\
-				best_ = ticks_;				\
+			report_batch(rdtsc() - start_);			\
 		}							\
-		report((best_ + (iterations) / 2) / (iterations));	\
 	} while (0)
 
 /* ---- single exits ---------------------------------------------------------------------------- */
@@ -85,14 +103,50 @@ GUEST_TEST(cr8_write)
 	MEASURE(50, write_cr8(0));
 }
 
+GUEST_TEST(xsetbv)
+{
+	if (!(cpuid(1, 0).c >> 26 & 1))
+		skip("no XSAVE in this CPU");
+	write_cr4(read_cr4() | CR4_OSXSAVE);
+	MEASURE(50, asm volatile("xsetbv" : : "a"(i & 1 ? 3 : 1), "d"(0), "c"(0)));
+}
+
 GUEST_TEST(wbinvd)
 {
 	MEASURE(50, asm volatile("wbinvd"));
 }
 
+/* Those of a loop that waits, of which the CPU lets many pass before one exits. */
+GUEST_TEST(pause)
+{
+	MEASURE(20000, asm volatile("pause"));
+}
+
 GUEST_TEST(exception_ud)
 {
 	MEASURE(50, CATCH("ud2"));
+}
+
+/*
+ * An interrupt of the host's: a gap in a loop that does nothing but look at the time, the shortest of
+ * many. Its floor is the same in a program of the host's.
+ */
+GUEST_TEST(external_interrupt)
+{
+	u64 last, now, best = ~0ul;
+
+	sti();		/* see SPIN in tests/selftests/lib/guest.h */
+	last = rdtsc();
+	for (int seen = 0; seen < 24; last = now) {
+		now = rdtsc();
+		if (now - last < 200)
+			continue;
+		seen++;
+		if (now - last < best)
+			best = now - last;
+	}
+	for (int batch = 0; batch < 3; batch++)		/* the first ones don't count */
+		report_ticks(best);
 }
 
 /* ---- with interrupt chips in the kernel ------------------------------------------------------ */
@@ -103,6 +157,7 @@ GUEST_TEST(exception_ud)
 #define APIC_EOI	0xb0
 #define APIC_SVR	0xf0
 #define APIC_ICR	0x300
+#define APIC_ICR2	0x310
 #define APIC_TIMER	0x320
 #define APIC_INITIAL	0x380
 #define APIC_CURRENT	0x390
@@ -127,6 +182,18 @@ GUEST_IRQ_TEST(apic_read)
 GUEST_IRQ_TEST(apic_write_tpr)
 {
 	MEASURE(50, *apic(APIC_TPR) = 0);
+}
+
+GUEST_IRQ_TEST(apic_eoi)
+{
+	MEASURE(50, *apic(APIC_EOI) = 0);
+}
+
+/* To an APIC that isn't there. */
+GUEST_IRQ_TEST(apic_icr_write)
+{
+	*apic(APIC_ICR2) = 0x3eu << 24;
+	MEASURE(50, *apic(APIC_ICR) = 0x40);
 }
 
 GUEST_IRQ_TEST(apic_timer_read)
@@ -175,6 +242,12 @@ GUEST_IRQ_TEST(x2apic_eoi)
 {
 	x2apic_on();
 	MEASURE(50, wrmsr(0x80b, 0));
+}
+
+GUEST_IRQ_TEST(x2apic_icr_write)
+{
+	x2apic_on();
+	MEASURE(50, wrmsr(0x830, 0x3eul << 32 | 0x40));
 }
 
 GUEST_IRQ_TEST(x2apic_read)
@@ -285,6 +358,25 @@ GUEST_TEST(demand_fault)
 		*(volatile u64 *)WINDOW = 1;
 	});
 	CHECK_EQ(*fault_pte, fault_value | A_AND_D);
+}
+
+/* The same on pages that the hypervisor hasn't mapped yet, though the host has them. */
+GUEST_TEST(demand_fault_of_a_new_page)
+{
+	u64 next = FRESH_MEMORY, last = FRESH_MEMORY;
+
+	fault_pte = map_at(WINDOW, next, 1, PTE_W);
+	handle(PF, on_page_fault);
+	MEASURE(64, {
+		last = next;
+		fault_value = last | PTE_P | PTE_W;
+		next += PAGE;
+		*fault_pte = 0;
+		invlpg((void *)WINDOW);
+		*(volatile u64 *)WINDOW = 1;
+	});
+	CHECK(next <= FRESH_MEMORY + FRESH_SIZE);
+	CHECK_EQ(*fault_pte, last | PTE_P | PTE_W | A_AND_D);
 }
 
 static u64 *some_pages[8];
