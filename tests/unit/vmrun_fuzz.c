@@ -308,8 +308,8 @@ static struct net *echo_create(const struct net_options *o, struct net_port *por
 }
 
 /*
- * The loop's thread, as vmrun has it, beside that of a vCPU; and as if it were another of the guest's
- * CPUs, it changes rings and requests.
+ * The loop's thread, as vmrun has it, beside that of a vCPU; and as if it were another of the
+ * guest's CPUs, it changes rings and requests.
  */
 struct other {
 	pthread_t thread;
