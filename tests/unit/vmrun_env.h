@@ -147,8 +147,9 @@ static int fake_shadow(struct shadow *s, unsigned int region, unsigned int mode)
 	return 0;
 }
 
-static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
-					   const struct net_options *nets, unsigned int nr_nets)
+/* more: what the command line adds. */
+static inline struct fake *fake_machine_more(struct disk *disks, unsigned int nr,
+					     const struct device_env *more)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 	struct device_env env = {
@@ -157,7 +158,10 @@ static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
 		.stopper = &f->stopper, .power_button = &f->button, .balloon = &f->balloon,
 		.low_ram = 0xc0000000, .high_ram = 1ULL << 32,
 		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
-		.disks = disks, .nr_disks = nr, .nets = nets, .nr_nets = nr_nets, .cpus = 3,
+		.disks = disks, .nr_disks = nr, .nets = more->nets, .nr_nets = more->nr_nets, .cpus = 3,
+		.console_fd = more->console_fd, .hvc = more->hvc,
+		.console_ports = more->console_ports, .nr_ports = more->nr_ports,
+		.serial2 = more->serial2,
 	};
 	struct error err = { "" };
 
@@ -180,6 +184,14 @@ static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
 	if (devices_create(&f->devices, &env, &err))
 		fail_msg("%s", err.text);
 	return f;
+}
+
+static inline struct fake *fake_machine_on(struct disk *disks, unsigned int nr,
+					   const struct net_options *nets, unsigned int nr_nets)
+{
+	const struct device_env more = { .nets = nets, .nr_nets = nr_nets };
+
+	return fake_machine_more(disks, nr, &more);
 }
 
 static inline struct fake *fake_machine_with(struct disk *disks, unsigned int nr)

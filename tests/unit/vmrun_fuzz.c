@@ -369,6 +369,10 @@ static uint64_t drive(struct fake *f, bool alone)
 static void virtio_devices(void **state)
 {
 	const struct net_options net = { .create = echo_create };
+	const struct port_options ports[] = { { "one", "/dev/null" }, { "two", "/dev/zero" } };
+	const struct device_env more = {
+		.nets = &net, .nr_nets = 1, .console_ports = ports, .nr_ports = 2,
+	};
 	struct other other = { .stop = false };
 	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
 	struct drive_options o = { .path = path };
@@ -380,7 +384,7 @@ static void virtio_devices(void **state)
 	(void)state;
 	assert_int_equal(ftruncate(fd, 100 * 512), 0);
 	assert_int_equal(disk_open(&disk, &o, &err), 0);
-	other.f = fake_machine_on(&disk, 1, &net, 1);
+	other.f = fake_machine_more(&disk, 1, &more);
 	for (i = 0; i < rounds / 8; i++)
 		served += drive(other.f, true);
 	assert_true(served > rounds / 16);	/* else all of it is refused too early */

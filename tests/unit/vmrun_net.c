@@ -6,9 +6,11 @@
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net.h"
+#include "sandbox.h"
 #include "virtio.h"
 #include "vmrun_driver.h"
 
@@ -583,6 +585,26 @@ static void user_forward(void **state)
 	fake_destroy(f);
 }
 
+/* The same with no more than the sandbox allows. A failure shows as the child's. */
+static void user_in_sandbox(void **state)
+{
+	const struct sandbox s = { .network = true };
+	struct error err;
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		if (sandbox_enter(&s, &err))
+			_exit(1);
+		user_network(state);
+		user_forward(state);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* Whatever a guest sends, to nobody but the network itself: sanitizers watch, and it goes on. */
 static void user_survives_nonsense(void **state)
 {
@@ -644,6 +666,7 @@ int main(void)
 #ifdef WITH_SLIRP
 		user_test(user_network),
 		cmocka_unit_test(user_forward),
+		user_test(user_in_sandbox),
 		cmocka_unit_test_setup_teardown(user_survives_nonsense, setup_isolated,
 						teardown_machine),
 #endif

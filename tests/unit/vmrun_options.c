@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The command line. */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -232,6 +233,24 @@ static void networks(void **state)
 	assert_bad("kernel --net user --net user --net user --net user --net user", "4 cards");
 }
 
+static void streams(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("kernel --serial2 pty --console-port a=unix:/x=y --hvc "
+			       "--console-port b.c=file"), OPTIONS_RUN);
+	assert_string_equal(o.serial2, "pty");
+	assert_true(o.hvc);
+	assert_int_equal(o.nr_ports, 2);
+	assert_string_equal(o.console_ports[0].name, "a");
+	assert_string_equal(o.console_ports[0].where, "unix:/x=y");
+	assert_string_equal(o.console_ports[1].name, "b.c");
+	assert_int_equal(parse("kernel --serial2 pty --serial2 none"), OPTIONS_RUN);
+	assert_null(o.serial2);
+	assert_bad("kernel --console-port a", "NAME=WHERE");
+	assert_bad("kernel --console-port a=", "NAME=WHERE");
+	assert_bad("kernel --console-port a/b=c", "letters");
+}
+
 static void write_file(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "w");
@@ -311,7 +330,7 @@ static void help_and_manual_agree(void **state)
 	(void)state;
 	assert_int_equal(parse("--help"), OPTIONS_DONE);
 	for (p = said; (p = strstr(p, "--")); p += 2) {
-		if (sscanf(p, "%63[a-z-]", option) != 1 || strlen(option) < 4)
+		if (sscanf(p, "%63[a-z0-9-]", option) != 1 || strlen(option) < 4)
 			continue;
 		if (!manual_has(manual, option))
 			fail_msg("%s isn't in vmrun.1", option);
@@ -324,7 +343,7 @@ static void help_and_manual_agree(void **state)
 		if (!roff || roff > p + 6)
 			continue;
 		for (; to < option + 60 && (*roff == '\\' || *roff == '-' ||
-					    (*roff >= 'a' && *roff <= 'z')); roff++)
+					    isalnum((unsigned char)*roff)); roff++)
 			if (*roff != '\\')
 				*to++ = *roff;
 		*to = 0;
@@ -357,6 +376,7 @@ int main(void)
 		cmocka_unit_test(switches),
 		cmocka_unit_test(firmware_and_drives),
 		cmocka_unit_test(networks),
+		cmocka_unit_test(streams),
 		cmocka_unit_test(words_in_a_file),
 		cmocka_unit_test(help_and_manual_agree),
 		cmocka_unit_test(help_and_version),

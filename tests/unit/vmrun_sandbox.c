@@ -130,9 +130,9 @@ static int kill_another(void)
 	return syscall(SYS_kill, 1, 0), 0;
 }
 
-static int unix_socket(void)
+static int packet_socket(void)
 {
-	return syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0), 0;
+	return syscall(SYS_socket, AF_PACKET, SOCK_RAW, 0), 0;
 }
 
 static void *execute_here(void *opaque)
@@ -165,7 +165,7 @@ static void forbidden_calls_end_it(void **state)
 	assert_refused(&plain, catch_refusals, SYS_rt_sigaction);
 	assert_refused(&plain, trace, SYS_ptrace);
 	assert_refused(&plain, kill_another, SYS_kill);
-	assert_refused(&network, unix_socket, SYS_socket);
+	assert_refused(&network, packet_socket, SYS_socket);
 }
 
 /* Return: 0 if rc is a failure with that error. */
@@ -188,7 +188,8 @@ static int no_sockets(void)
 
 static int sockets(void)
 {
-	return socket(AF_INET, SOCK_STREAM, 0) < 0 || socket(AF_INET6, SOCK_DGRAM, 0) < 0;
+	return socket(AF_INET, SOCK_STREAM, 0) < 0 || socket(AF_INET6, SOCK_DGRAM, 0) < 0 ||
+	       fails_with(socket(AF_UNIX, SOCK_STREAM, 0), EACCES);
 }
 
 static void what_is_not_there(void **state)

@@ -10,6 +10,7 @@
 #ifndef VMRUN_DEVICE_H
 #define VMRUN_DEVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -70,6 +71,13 @@ struct net_options;
 struct pci_bus;
 struct shadow;
 
+#define PORTS_MAX	8
+
+/* A port of the virtio console, besides the terminal. */
+struct port_options {
+	const char *name, *where;	/* where: as stream_open() has it */
+};
+
 struct device_env {
 	struct bus *ports, *mmio;
 	struct pci_bus *pci;
@@ -77,6 +85,11 @@ struct device_env {
 	struct doorbells *doorbells;
 	struct loop *loop;		/* its thread serves queues and descriptors */
 	struct chardev *console;
+	int console_fd;			/* where its output appears */
+	bool hvc;			/* keys are the virtio console's, not the UART's */
+	const struct port_options *console_ports;
+	unsigned int nr_ports;
+	const char *serial2;		/* as stream_open() has it; NULL: there is none */
 	struct stopper *stopper;
 	struct power_button *power_button;
 	struct memory_balloon *balloon;

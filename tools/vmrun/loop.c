@@ -104,7 +104,7 @@ static void dispatch_sources(struct loop *loop, const struct pollfd *fds, int n)
 int loop_once(struct loop *loop, int timeout, struct error *err)
 {
 	struct pollfd fds[LOOP_MAX + 1 + LOOP_POLLED];
-	int i, n = loop->nr, at = n + 1, start[LOOP_POLLERS];
+	int i, n = loop->nr, at = n + 1, start[LOOP_POLLERS + 1];
 
 	for (i = 0; i < n; i++) {
 		const struct loop_source *s = &loop->sources[i];
@@ -120,12 +120,14 @@ int loop_once(struct loop *loop, int timeout, struct error *err)
 		start[i] = at;
 		at += p->prepare(p->opaque, fds + at, LOOP_MAX + 1 + LOOP_POLLED - at, &timeout);
 	}
+	start[i] = at;
 	if (poll(fds, at, timeout) < 0)
 		return errno == EINTR ? 0 : failed(err, "poll: %s", strerror(errno));
 	if (fds[n].revents)
 		loop_drain_wakeups(loop);
 	for (i = 0; i < loop->nr_pollers; i++)
-		loop->pollers[i]->dispatch(loop->pollers[i]->opaque, fds + start[i]);
+		loop->pollers[i]->dispatch(loop->pollers[i]->opaque, fds + start[i],
+					   start[i + 1] - start[i]);
 	dispatch_sources(loop, fds, n);
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include "error.h"
 
 #define LOOP_MAX	256
-#define LOOP_POLLERS	4
+#define LOOP_POLLERS	16
 #define LOOP_POLLED	1024		/* descriptors of all pollers together */
 
 struct loop_source {
@@ -26,7 +26,7 @@ struct loop_poller {
 	/* Fill in what is to be waited for, and shorten the timeout (ms, -1: none). Return: how many. */
 	int (*prepare)(void *opaque, struct pollfd *fds, int room, int *timeout);
 	/* After each wait, with the same descriptors. */
-	void (*dispatch)(void *opaque, struct pollfd *fds);
+	void (*dispatch)(void *opaque, struct pollfd *fds, int n);
 	void *opaque;
 };
 

@@ -187,7 +187,7 @@ static int prepare(void *opaque, struct pollfd *fds, int room, int *timeout)
 	return u->nr;
 }
 
-static void dispatch(void *opaque, struct pollfd *fds)
+static void dispatch(void *opaque, struct pollfd *fds, int nr)
 {
 	struct user *u = opaque;
 	int64_t now = clock_ns(NULL) / 1000000;
@@ -195,6 +195,7 @@ static void dispatch(void *opaque, struct pollfd *fds)
 
 	pthread_mutex_lock(u->net.port->lock);
 	u->fds = fds;
+	u->nr = nr;
 	slirp_pollfds_poll(u->slirp, 0, what_came, u);
 	for (i = 0; i < TIMERS_MAX; i++) {
 		struct timer *t = &u->timers[i];

@@ -36,6 +36,10 @@ static const char help[] =
 "                      a virtio disk: a raw image or a block device; ro: read-only, ide: an IDE\n"
 "                      disk, for guests without virtio; threads: not by the host's io_uring\n"
 "  --cdrom FILE        an IDE CD drive with that CD image\n"
+"  --serial2 WHERE     a second serial port: WHERE is pty, unix:PATH (a socket), a file, or none\n"
+"  --console-port NAME=WHERE\n"
+"                      a port of the virtio console, for programs in the guest\n"
+"  --hvc               the terminal's keys go to the virtio console (hvc0), not the serial port\n"
 "  --net user[,...]    a network card on a network of vmrun's own, from which the guest reaches what\n"
 "                      vmrun's user does. Settings: hostfwd=tcp:[ADDR]:PORT-[ADDR]:PORT (or udp):\n"
 "                      a port of the host's leads to one of the guest's; no-host: not to the\n"
@@ -77,7 +81,8 @@ enum {
 	OPT_MEM = 256, OPT_CPUS, OPT_INITRD, OPT_APPEND, OPT_ENTRY_MODE, OPT_LOAD_ADDR, OPT_DISK,
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
 	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
-	OPT_NAME, OPT_NO_SANDBOX, OPT_NET,
+	OPT_NAME, OPT_NO_SANDBOX, OPT_NET, OPT_SERIAL2,
+	OPT_CONSOLE_PORT, OPT_HVC,
 };
 
 static const struct option long_options[] = {
@@ -90,6 +95,9 @@ static const struct option long_options[] = {
 	{ "load-addr", required_argument, NULL, OPT_LOAD_ADDR },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "cdrom", required_argument, NULL, OPT_CDROM },
+	{ "serial2", required_argument, NULL, OPT_SERIAL2 },
+	{ "console-port", required_argument, NULL, OPT_CONSOLE_PORT },
+	{ "hvc", no_argument, NULL, OPT_HVC },
 	{ "net", required_argument, NULL, OPT_NET },
 	{ "bios", optional_argument, NULL, OPT_BIOS },
 	{ "boot-menu", no_argument, NULL, OPT_BOOT_MENU },
@@ -309,10 +317,27 @@ static int parse_net(struct options *o, char *text, struct error *err)
 	return net_parse(&o->nets[o->nr_nets++], text, err);
 }
 
+static int parse_console_port(struct options *o, char *text, struct error *err)
+{
+	char *where = strchr(text, '=');
+
+	if (o->nr_ports == PORTS_MAX)
+		return failed(err, "--console-port: there is room for %d", PORTS_MAX);
+	if (!where || !where[1])
+		return failed(err, "--console-port %s: say NAME=WHERE", text);
+	*where = 0;
+	if (!name_is_valid(text))
+		return failed(err, "--console-port %s: say up to %d letters, digits, -, _ and dots, not first",
+			      text, NAME_LEN_MAX);
+	o->console_ports[o->nr_ports++] = (struct port_options) { text, where + 1 };
+	return 0;
+}
+
 static void set_flag(struct options *o, int opt)
 {
 	bool *const flags[] = {
 		[OPT_BOOT_MENU] = &o->boot_menu,
+		[OPT_HVC] = &o->hvc,
 		[OPT_NO_SANDBOX] = &o->no_sandbox,
 		[OPT_DEBUG_IOPORT] = &o->debug_ioport,
 		[OPT_DEBUG_MMIO] = &o->debug_mmio,
@@ -347,6 +372,11 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 		return parse_drive(o, arg, false, err);
 	case OPT_CDROM:
 		return parse_drive(o, arg, true, err);
+	case OPT_SERIAL2:
+		o->serial2 = strcmp(arg, "none") ? arg : NULL;
+		return 0;
+	case OPT_CONSOLE_PORT:
+		return parse_console_port(o, arg, err);
 	case OPT_NET:
 		return parse_net(o, arg, err);
 	case OPT_BIOS:

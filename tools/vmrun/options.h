@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "args.h"
+#include "device.h"
 #include "disk.h"
 #include "error.h"
 #include "loaders/loader.h"
@@ -28,6 +29,10 @@ struct options {
 	const char *bios;		/* NULL: none is asked for */
 	struct drive_options drives[DRIVES_MAX];
 	unsigned int nr_drives, nr_ide;
+	bool hvc;			/* the terminal's keys go to the virtio console */
+	struct port_options console_ports[PORTS_MAX];
+	unsigned int nr_ports;
+	const char *serial2;
 	struct net_options nets[NETS_MAX];
 	unsigned int nr_nets;
 	bool boot_menu;

@@ -140,7 +140,7 @@ static const unsigned long ioctls[] = {
 
 /* What the user network adds. */
 static const int for_network[] = {
-	SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(listen),
+	SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(listen), SCMP_SYS(accept),
 };
 
 static const int for_names[] = {	/* with Landlock only, which lets them see one file */
@@ -195,7 +195,12 @@ static int allow_network(scmp_filter_ctx f)
 {
 	return allow_list(f, for_network, SYSCALLS(for_network)) ||
 	       ALLOW(socket, 1, SCMP_A0_32(SCMP_CMP_EQ, AF_INET)) ||
-	       ALLOW(socket, 1, SCMP_A0_32(SCMP_CMP_EQ, AF_INET6));
+	       ALLOW(socket, 1, SCMP_A0_32(SCMP_CMP_EQ, AF_INET6)) ||
+	       /* By which libraries look for names of network interfaces */
+	       seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+				SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX)) ||
+	       seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+				SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK));
 }
 
 static int refuse_the_rest(scmp_filter_ctx f, const struct sandbox *s, bool landlock)

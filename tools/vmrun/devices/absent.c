@@ -5,6 +5,8 @@
  */
 #include "../device.h"
 
+#define COM2_PORT	0x2f8
+
 static const struct {
 	uint16_t start, size;
 	const char *name;
@@ -21,7 +23,7 @@ static const struct {
 	{ 0x200, 8, "game port" },
 	{ 0x278, 3, "LPT2" },
 	{ 0x2e8, 8, "COM4" },
-	{ 0x2f8, 8, "COM2" },
+	{ COM2_PORT, 8, "COM2" },
 	{ 0x377, 1, "second floppy" },
 	{ 0x378, 3, "LPT1" },
 	{ 0x3b0, 0x30, "VGA" },
@@ -35,7 +37,8 @@ static void *absent_create(const struct device_env *env, struct error *err)
 	size_t i;
 
 	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (bus_add(env->ports, places[i].start, places[i].size, 8, NULL, NULL,
+		if (!(places[i].start == COM2_PORT && env->serial2) &&
+		    bus_add(env->ports, places[i].start, places[i].size, 8, NULL, NULL,
 			    places[i].name, err))
 			return NULL;
 	return env->ports;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The serial port COM1: a 16550A at 0x3f8 on IRQ 4, wired to the console.
+ * The serial ports: a 16550A at 0x3f8 on IRQ 4, wired to the console, and one at 0x2f8 on IRQ 3 if
+ * there is a stream for it.
  *
  * Transmission takes no time: the transmitter is always empty again when the write returns. The
  * line is only moved when its level changes; since the guest clears the transmitter interrupt by
@@ -12,9 +13,12 @@
 #include <string.h>
 
 #include "../device.h"
+#include "../stream.h"
 
 #define COM1_PORT	0x3f8
 #define COM1_IRQ	4
+#define COM2_PORT	0x2f8
+#define COM2_IRQ	3
 
 #define FIFO_SIZE	16
 #define IER_MASK	(UART_IER_RDI | UART_IER_THRI | UART_IER_RLSI | UART_IER_MSI)
@@ -27,6 +31,7 @@ struct uart {
 	pthread_mutex_t lock;
 	struct irq_lines *irqs;
 	struct chardev *chr;
+	unsigned int port, irq;
 
 	uint8_t ier, lcr, mcr, scr, fcr;
 	uint8_t dll, dlm;
@@ -98,7 +103,7 @@ static void update_irq(struct uart *u)
 	if (level == u->level)
 		return;
 	u->level = level;
-	u->irqs->set(u->irqs, COM1_IRQ, level);
+	u->irqs->set(u->irqs, u->irq, level);
 }
 
 static uint8_t modem_lines(const struct uart *u)
@@ -297,12 +302,14 @@ static void uart_destroy(void *dev)
 {
 	struct uart *u = dev;
 
-	u->chr->notify = NULL;
+	if (u->chr->opaque == u)
+		u->chr->notify = NULL;
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
 
-static void *uart_create(const struct device_env *env, struct error *err)
+static struct uart *create(const struct device_env *env, unsigned int port, unsigned int irq,
+			   struct chardev *chr, struct error *err)
 {
 	struct uart *u = calloc(1, sizeof(*u));
 
@@ -312,16 +319,23 @@ static void *uart_create(const struct device_env *env, struct error *err)
 	}
 	pthread_mutex_init(&u->lock, NULL);
 	u->irqs = env->irqs;
-	u->chr = env->console;
+	u->port = port;
+	u->irq = irq;
+	u->chr = chr;
 	u->dll = 1;			/* 115200 baud */
 	u->thri = 1;
 	u->chr->opaque = u;
 	u->chr->notify = uart_notify;
-	if (bus_add(env->ports, COM1_PORT, 8, 1, uart_access, u, "uart", err)) {
+	if (bus_add(env->ports, port, 8, 1, uart_access, u, "uart", err)) {
 		uart_destroy(u);
 		return NULL;
 	}
 	return u;
+}
+
+static void *uart_create(const struct device_env *env, struct error *err)
+{
+	return create(env, COM1_PORT, COM1_IRQ, env->console, err);
 }
 
 static void uart_info(void *dev, FILE *out)
@@ -329,8 +343,8 @@ static void uart_info(void *dev, FILE *out)
 	struct uart *u = dev;
 
 	pthread_mutex_lock(&u->lock);
-	fprintf(out, "uart    16550A at %#x irq %d (%s): IER %02x LCR %02x MCR %02x, ", COM1_PORT,
-		COM1_IRQ, u->level ? "high" : "low", u->ier, u->lcr, u->mcr);
+	fprintf(out, "uart    16550A at %#x irq %u (%s): IER %02x LCR %02x MCR %02x, ", u->port,
+		u->irq, u->level ? "high" : "low", u->ier, u->lcr, u->mcr);
 	fprintf(out, "%lu sent, %lu received\n", u->sent, u->received);
 	pthread_mutex_unlock(&u->lock);
 }
@@ -341,4 +355,61 @@ DEVICE(uart) = {
 	.create = uart_create,
 	.destroy = uart_destroy,
 	.info = uart_info,
+};
+
+/* ---- COM2 ------------------------------------------------------------------------------------ */
+
+struct second {
+	struct uart *uart;		/* NULL: there is none */
+	struct stream stream;
+};
+
+static void second_destroy(void *dev)
+{
+	struct second *s = dev;
+
+	if (s->uart) {
+		uart_destroy(s->uart);
+		stream_close(&s->stream);
+	}
+	free(s);
+}
+
+static void *second_create(const struct device_env *env, struct error *err)
+{
+	struct second *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		failed(err, "uart: no memory");
+		return NULL;
+	}
+	if (!env->serial2)
+		return s;
+	if (stream_open(&s->stream, env->serial2, "serial2", env->loop, err)) {
+		free(s);
+		return NULL;
+	}
+	s->uart = create(env, COM2_PORT, COM2_IRQ, &s->stream.chr, err);
+	if (!s->uart) {
+		stream_close(&s->stream);
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void second_info(void *dev, FILE *out)
+{
+	struct second *s = dev;
+
+	if (s->uart)
+		uart_info(s->uart, out);
+}
+
+DEVICE(uart2) = {
+	.name = "uart2",
+	.order = 11,
+	.create = second_create,
+	.destroy = second_destroy,
+	.info = second_info,
 };
