@@ -545,30 +545,34 @@ static void user_network(void **state)
 	close(server);
 }
 
-/* Someone on the host connects to a forwarded port: the guest is asked for. */
-static void user_forward(void **state)
+static struct fake *machine_with_forward(uint16_t *port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	uint16_t port;
-	struct packet p;
-	struct driver d;
-	int fd = udp_server(&port), i;
 	struct fake *f;
 
-	(void)state;
-	close(fd);
+	close(udp_server(port));
 	user.nr_forwards = 1;
 	user.forwards[0] = (struct net_forward) {
-		.host = htonl(INADDR_LOOPBACK), .host_port = ntohs(port), .guest_port = 22,
+		.host = htonl(INADDR_LOOPBACK), .host_port = ntohs(*port), .guest_port = 22,
 	};
 	f = machine(&user);
 	user.nr_forwards = 0;
+	return f;
+}
+
+/* Someone on the host connects to a forwarded port: the guest is asked for. */
+static void connect_through(struct fake *f, uint16_t port)
+{
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = port,
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), i;
+	struct packet p;
+	struct driver d;
+
 	driver_find(&d, f, VIRTIO_ID_NET, 0);
 	driver_start(&d, PACKED, 8);
 	add_buffer(&d, FRAME(0), 2048);
 	driver_kick(&d, RX);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	a.sin_port = port;
 	connect(fd, (struct sockaddr *)&a, sizeof(a));
 	for (i = 0; i < 10; i++) {
 		assert_true(receive_packet(&d, ETHERTYPE_ARP, &p));
@@ -582,6 +586,15 @@ static void user_forward(void **state)
 	assert_int_equal(p.ip.protocol, IPPROTO_TCP);
 	assert_int_equal(ntohs(p.udp.dest), 22);	/* where TCP has it, too */
 	close(fd);
+}
+
+static void user_forward(void **state)
+{
+	uint16_t port;
+	struct fake *f = machine_with_forward(&port);
+
+	(void)state;
+	connect_through(f, port);
 	fake_destroy(f);
 }
 
@@ -589,6 +602,8 @@ static void user_forward(void **state)
 static void user_in_sandbox(void **state)
 {
 	const struct sandbox s = { .network = true };
+	uint16_t port;
+	struct fake *f = machine_with_forward(&port);
 	struct error err;
 	int status;
 	pid_t pid;
@@ -598,11 +613,12 @@ static void user_in_sandbox(void **state)
 		if (sandbox_enter(&s, &err))
 			_exit(1);
 		user_network(state);
-		user_forward(state);
+		connect_through(f, port);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	fake_destroy(f);
 }
 
 /* Whatever a guest sends, to nobody but the network itself: sanitizers watch, and it goes on. */
