@@ -76,6 +76,10 @@ def virtio(**environment):
     return Command(["tests/lab/virtio/run"], expect="virtio: passed", environment=environment)
 
 
+def net(**environment):
+    return Command(["tests/lab/net/run"], expect="net: passed", environment=environment)
+
+
 def reboot(way):
     return Command(["tests/lab/reboot/run", way], expect="arrived")
 
@@ -109,6 +113,7 @@ CELLS = [
             "boot_debian": debian_boot("ept"),
             **firmware("rom", "multiboot", "grub", "disk", MMU="ept"),
             "virtio": virtio(MMU="ept"),
+            "net": net(MMU="ept"),
         },
     ),
     Cell(
@@ -259,6 +264,8 @@ MORE_CELLS += [
             "shadow": virtio(MMU="shadow"),
             "shadow_lines": virtio(MMU="shadow", APPEND="pci=nomsi acpi=off"),
             "kvm": virtio(DEV="/dev/kvm"),
+            "net_shadow": net(MMU="shadow"),
+            "net_kvm": net(DEV="/dev/kvm"),
             "kvm_lines": virtio(DEV="/dev/kvm", APPEND="pci=nomsi acpi=off"),
         },
     )
