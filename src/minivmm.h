@@ -261,6 +261,8 @@ struct pio {
 /* What a RUN that returned for I/O has still to do when it is called again. */
 typedef int (*complete_fn)(struct vcpu *vcpu);
 
+enum { RETURN_SIGMASK = 1, RETURN_SYNC_REGS = 2 };
+
 struct vcpu {
 	struct vm *vm;
 	int id;				/* and APIC id */
@@ -315,7 +317,7 @@ struct vcpu {
 	bool preempted;			/* that thread wants a CPU and has none */
 	unsigned int halt_poll_ns;	/* how long a halt is polled before it sleeps */
 	sigset_t sigmask;
-	bool sigmask_active;
+	u8 at_return;			/* of RUN, RETURN_*: what there is to do besides */
 	bool has_run;			/* its model can't be changed any more */
 
 	/* MMU */

@@ -599,6 +599,17 @@ static void forget_failure(struct vcpu *vcpu)
 		vcpu->failure->text[0] = 0;
 }
 
+static noinline void do_at_return(struct vcpu *vcpu)
+{
+	if (vcpu->at_return & RETURN_SYNC_REGS)
+		vcpu_give_sync_regs(vcpu);
+	vcpu->at_return &= ~RETURN_SYNC_REGS;
+	if (vcpu->at_return & RETURN_SIGMASK) {
+		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+		sigemptyset(&current->real_blocked);
+	}
+}
+
 /*
  * RUN. The mutex is held, the vCPU is loaded.
  */
@@ -608,7 +619,7 @@ static int vcpu_run(struct vcpu *vcpu)
 
 	forget_failure(vcpu);
 	vcpu->has_run = true;
-	if (vcpu->sigmask_active)
+	if (vcpu->at_return & RETURN_SIGMASK)
 		sigprocmask(SIG_SETMASK, &vcpu->sigmask, &current->real_blocked);
 	vcpu->run->flags = 0;
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
@@ -622,12 +633,8 @@ static int vcpu_run(struct vcpu *vcpu)
 	}
 	fpu_swap_kvm_fpstate(&vcpu->fpu, false);
 	publish_state(vcpu);
-	if (unlikely(READ_ONCE(vcpu->run->valid_regs)))
-		vcpu_give_sync_regs(vcpu);
-	if (vcpu->sigmask_active) {
-		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
-		sigemptyset(&current->real_blocked);
-	}
+	if (unlikely(vcpu->at_return))
+		do_at_return(vcpu);
 	return r;
 }
 
@@ -640,7 +647,7 @@ static long set_signal_mask(struct vcpu *vcpu, const void __user *arg)
 	sigset_t set;
 
 	if (!arg) {
-		vcpu->sigmask_active = false;
+		vcpu->at_return &= ~RETURN_SIGMASK;
 		return 0;
 	}
 	if (copy_from_user(&head, user_mask, sizeof(head)))
@@ -651,7 +658,7 @@ static long set_signal_mask(struct vcpu *vcpu, const void __user *arg)
 		return -EFAULT;
 	sigdelsetmask(&set, sigmask(SIGKILL) | sigmask(SIGSTOP));
 	vcpu->sigmask = set;
-	vcpu->sigmask_active = true;
+	vcpu->at_return |= RETURN_SIGMASK;
 	return 0;
 }
 

@@ -225,6 +225,7 @@ int vcpu_take_sync_regs(struct vcpu *vcpu)
 
 	if ((READ_ONCE(run->valid_regs) | dirty) & ~MINIVMM_SYNC_X86_VALID_FIELDS)
 		return -EINVAL;
+	vcpu->at_return |= RETURN_SYNC_REGS;
 	if (dirty)
 		emulator_forget(vcpu);
 	if (dirty & MINIVMM_SYNC_X86_REGS) {
