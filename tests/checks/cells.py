@@ -80,6 +80,11 @@ def net(**environment):
     return Command(["tests/lab/net/run"], expect="net: passed", environment=environment)
 
 
+def gdb(mmu, cpus, **environment):
+    environment = {"MMU": mmu, "GUEST_CPUS": str(cpus)} | environment
+    return Command(["tests/lab/gdb/run"], expect="gdb: passed", environment=environment)
+
+
 def reboot(way):
     return Command(["tests/lab/reboot/run", way], expect="arrived")
 
@@ -111,6 +116,8 @@ CELLS = [
         "corei7_skylake_x",
         commands={
             "boot_debian": debian_boot("ept"),
+            "gdb": gdb("ept", 1),
+            "gdb_smp": gdb("ept", 2),
             **firmware("rom", "multiboot", "grub", "disk", MMU="ept"),
             "virtio": virtio(MMU="ept"),
             "net": net(MMU="ept"),
@@ -122,6 +129,8 @@ CELLS = [
         mmu="shadow",
         commands={
             "boot_debian": debian_boot("shadow"),
+            "gdb": gdb("shadow", 1),
+            "gdb_smp": gdb("shadow", 2),
             **firmware("rom", "multiboot", "prompt", MMU="shadow"),
         },
     ),

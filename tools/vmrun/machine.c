@@ -79,6 +79,21 @@ static void vcpu_ended(struct vm_owner *o, struct vcpu *cpu, enum vcpu_end how, 
 	machine_stop(machine_of(o, vm_owner), ends[how].kind, ends[how].code, cpu, why);
 }
 
+static void vcpu_debugged(struct vm_owner *o, struct vcpu *cpu)
+{
+	gdb_vcpu_stopped(&machine_of(o, vm_owner)->gdb, cpu);
+}
+
+static void gdb_kill(struct gdb_owner *o)
+{
+	machine_stop(machine_of(o, gdb_owner), STOP_USER, EXIT_GUEST_OK, NULL, "killed by gdb");
+}
+
+static void gdb_command(struct gdb_owner *o, const char *line, FILE *out)
+{
+	monitor_command(machine_of(o, gdb_owner), line, out);
+}
+
 /* Stopped and continued by a shell: the terminal is the shell's in between. */
 static void suspend(void)
 {
@@ -378,6 +393,14 @@ static int create_cpus(struct machine *m, const struct entry *entry, struct erro
 	return 0;
 }
 
+static int create_gdb(struct machine *m, struct error *err)
+{
+	const struct options *o = m->options;
+
+	return o->gdb ? gdb_create(&m->gdb, o->gdb, o->gdb_wait, &m->vm, &m->loop, &m->gdb_owner, err) :
+			0;
+}
+
 static int create_rest(struct machine *m, const struct entry *entry, struct error *err)
 {
 	m->vm.owner = &m->vm_owner;
@@ -389,6 +412,7 @@ static int create_rest(struct machine *m, const struct entry *entry, struct erro
 	    create_devices(m, err) ||
 	    create_cpus(m, entry, err) ||
 	    control_create(&m->control, m->options->name, &m->control_owner, &m->loop, err) ||
+	    create_gdb(m, err) ||
 	    add_timer(m, &m->stats_fd, m->options->stats_interval, true, on_stats, err) ||
 	    add_timer(m, &m->timer_fd, m->options->timeout, false, on_timeout, err))
 		return -1;
@@ -407,7 +431,8 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	m->stopper = (struct stopper) { guest_stop, guest_panicked };
 	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
 	m->control_owner.command = control_command;
-	m->vm_owner.ended = vcpu_ended;
+	m->vm_owner = (struct vm_owner) { vcpu_ended, vcpu_debugged };
+	m->gdb_owner = (struct gdb_owner) { gdb_kill, gdb_command };
 	pthread_mutex_init(&m->stop.lock, NULL);
 	m->ports = (struct bus) { .name = "port", .trace = o->debug_ioport };
 	m->mmio = (struct bus) { .name = "mmio", .trace = o->debug_mmio };
@@ -461,6 +486,7 @@ void machine_destroy(struct machine *m)
 	bus_destroy(&m->ports);
 	bus_destroy(&m->mmio);
 	control_destroy(&m->control);
+	gdb_destroy(&m->gdb);
 	if (m->stats_fd >= 0)
 		close(m->stats_fd);
 	if (m->timer_fd >= 0)

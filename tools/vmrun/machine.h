@@ -9,6 +9,7 @@
 #include "device.h"
 #include "disk.h"
 #include "fwcfg.h"
+#include "gdb.h"
 #include "loop.h"
 #include "memory.h"
 #include "options.h"
@@ -48,6 +49,7 @@ struct machine {
 	struct device_set devices;
 	struct console console;
 	struct control control;
+	struct gdb_server gdb;		/* if one may come */
 	struct power_button power_button;
 	struct memory_balloon balloon;
 	bool paused;			/* by a command */
@@ -58,6 +60,7 @@ struct machine {
 	struct console_owner console_owner;
 	struct control_owner control_owner;
 	struct vm_owner vm_owner;
+	struct gdb_owner gdb_owner;
 
 	int signal_fd, timer_fd, stats_fd;
 	const char *image_kind;

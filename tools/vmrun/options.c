@@ -57,6 +57,9 @@ static const char help[] =
 "  --name NAME         listen to `vmrun ctl NAME`\n"
 "  --stats[=SECONDS]   at the end, and every so many seconds, say how often the guest left the CPU\n"
 "                      and why\n"
+"  --gdb [ADDR:]PORT   let gdb debug the guest, by its `target remote` (default ADDR: 127.0.0.1); a\n"
+"                      path with a slash is a socket in the file system\n"
+"  --gdb-wait          stop before the guest's first instruction until gdb lets it go\n"
 "  --no-sandbox        keep the rights that a vmrun in order doesn't need; for its debugging\n"
 "  --timeout SECONDS   stop it after that time\n"
 "  --debug-ioport      report accesses to ports that nothing answers\n"
@@ -82,7 +85,7 @@ enum {
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
 	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
 	OPT_NAME, OPT_NO_SANDBOX, OPT_NET, OPT_SERIAL2,
-	OPT_CONSOLE_PORT, OPT_HVC,
+	OPT_CONSOLE_PORT, OPT_HVC, OPT_GDB, OPT_GDB_WAIT,
 };
 
 static const struct option long_options[] = {
@@ -106,6 +109,8 @@ static const struct option long_options[] = {
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
+	{ "gdb", required_argument, NULL, OPT_GDB },
+	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "debug-ioport", no_argument, NULL, OPT_DEBUG_IOPORT },
 	{ "debug-mmio", no_argument, NULL, OPT_DEBUG_MMIO },
@@ -339,6 +344,7 @@ static void set_flag(struct options *o, int opt)
 		[OPT_BOOT_MENU] = &o->boot_menu,
 		[OPT_HVC] = &o->hvc,
 		[OPT_NO_SANDBOX] = &o->no_sandbox,
+		[OPT_GDB_WAIT] = &o->gdb_wait,
 		[OPT_DEBUG_IOPORT] = &o->debug_ioport,
 		[OPT_DEBUG_MMIO] = &o->debug_mmio,
 		[OPT_DEBUG_BIOS] = &o->debug_bios,
@@ -366,6 +372,9 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 		return parse_stats(o, arg, err);
 	case OPT_NAME:
 		return parse_name(o, arg, err);
+	case OPT_GDB:
+		o->gdb = arg;
+		return 0;
 	case OPT_KERNEL:
 		return set_image(o, arg, err);
 	case OPT_DISK:
@@ -407,6 +416,8 @@ static int parse_images(struct options *o, int argc, char **argv, struct error *
 	for (; optind < argc; optind++)
 		if (set_image(o, argv[optind], err))
 			return -1;
+	if (o->gdb_wait && !o->gdb)
+		return failed(err, "--gdb-wait goes with --gdb");
 	if (!o->image && o->flat.forced)
 		return failed(err, "--entry-mode goes with an image");
 	if (!o->image && !o->bios && !o->nr_drives)

@@ -26,6 +26,7 @@ struct options {
 	const char *image, *initrd;	/* image: may be NULL if there is firmware */
 	const char *append;		/* NULL: not given */
 	const char *name;		/* NULL: it has none */
+	const char *gdb;		/* where gdb comes; NULL: nowhere */
 	const char *bios;		/* NULL: none is asked for */
 	struct drive_options drives[DRIVES_MAX];
 	unsigned int nr_drives, nr_ide;
@@ -43,7 +44,7 @@ struct options {
 	struct flat_options flat;
 	double timeout;			/* seconds, 0 for none */
 	double stats_interval;		/* likewise */
-	bool no_sandbox;
+	bool no_sandbox, gdb_wait;
 	bool stats, debug_ioport, debug_mmio, debug_bios;
 };
 

@@ -24,17 +24,22 @@ void vcpu_kick(struct vcpu *cpu)
 	pthread_kill(cpu->thread, KICK_SIGNAL);
 }
 
+static bool is_to_park(const struct vm *vm, const struct vcpu *cpu)
+{
+	return (vm->pausing || cpu->frozen) && !vm->stopping;
+}
+
 /* Return: false when the thread is to end. */
 static bool attend(struct vm *vm, struct vcpu *cpu)
 {
 	bool stopping;
 
 	pthread_mutex_lock(&vm->lock);
-	if (vm->pausing && !vm->stopping) {
+	if (is_to_park(vm, cpu)) {
 		cpu->parked = true;
 		vm->running--;
 		pthread_cond_broadcast(&vm->changed);
-		while (vm->pausing && !vm->stopping)
+		while (is_to_park(vm, cpu))
 			pthread_cond_wait(&vm->changed, &vm->lock);
 		vm->running++;
 		cpu->parked = false;
@@ -92,6 +97,9 @@ static bool serve(struct vcpu *cpu)
 		return do_io(cpu);
 	case MINIVMM_EXIT_MMIO:
 		return do_mmio(cpu);
+	case MINIVMM_EXIT_DEBUG:
+		cpu->vm->owner->debugged(cpu->vm->owner, cpu);
+		return true;
 	case MINIVMM_EXIT_INTR:
 	case MINIVMM_EXIT_IRQ_WINDOW_OPEN:
 		return true;
@@ -104,6 +112,21 @@ static bool serve(struct vcpu *cpu)
 	}
 }
 
+/*
+ * Before others look at it: what the last exit has begun is done by the next RUN, which then needn't
+ * run the guest. Return: false when the thread is to end.
+ */
+static bool finish_io(struct vcpu *cpu)
+{
+	for (;;) {
+		cpu->run->immediate_exit = 1;
+		if (ioctl(cpu->fd, MINIVMM_RUN, 0))
+			return true;
+		if (!serve(cpu))
+			return false;
+	}
+}
+
 static void run_vcpu(struct vcpu *cpu)
 {
 	struct vm *vm = cpu->vm;
@@ -112,8 +135,11 @@ static void run_vcpu(struct vcpu *cpu)
 		/* In this order: a kick from here on makes RUN return at once. */
 		cpu->run->immediate_exit = 0;
 		atomic_signal_fence(memory_order_seq_cst);
-		if (atomic_load(&vm->attention) && !attend(vm, cpu))
-			return;
+		if (atomic_load(&vm->attention)) {
+			if (!finish_io(cpu) || !attend(vm, cpu))
+				return;
+			continue;
+		}
 		if (ioctl(cpu->fd, MINIVMM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
 				continue;

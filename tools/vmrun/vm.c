@@ -346,6 +346,32 @@ void vm_resume(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+void vm_hold(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->pausing++;
+	vm->held++;
+	atomic_store(&vm->attention, true);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_drop_holds(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->pausing -= vm->held;
+	vm->held = 0;
+	atomic_store(&vm->attention, vm->stopping || vm->pausing);
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_freeze(struct vm *vm, struct vcpu *cpu, bool frozen)
+{
+	pthread_mutex_lock(&vm->lock);
+	cpu->frozen = frozen;
+	pthread_mutex_unlock(&vm->lock);
+}
+
 int vm_nmi(struct vm *vm, struct error *err)
 {
 	if (ioctl(vm->cpus[0].fd, MINIVMM_NMI, 0))

@@ -37,11 +37,14 @@ struct vcpu {
 	pthread_t thread;
 	bool started, joined;
 	bool parked;			/* vm->lock */
+	bool frozen;			/* likewise: it stays parked when the others go on */
 };
 
 /* What the VM tells its owner; on a vCPU's thread. */
 struct vm_owner {
 	void (*ended)(struct vm_owner *o, struct vcpu *cpu, enum vcpu_end end, const char *why);
+	/* A breakpoint or a step; RUN follows, if nobody holds the machine. */
+	void (*debugged)(struct vm_owner *o, struct vcpu *cpu);
 };
 
 struct vm {
@@ -64,6 +67,7 @@ struct vm {
 	pthread_cond_t changed;
 	bool stopping;
 	unsigned int pausing;		/* calls of vm_pause() without vm_resume() */
+	unsigned int held;		/* of pausing: by vm_hold() */
 	unsigned int running;		/* threads that are neither parked nor gone */
 };
 
@@ -94,6 +98,15 @@ void vm_stop(struct vm *vm);
  */
 bool vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
+
+/*
+ * On a vCPU's thread, which can't wait for itself: no vCPU runs on, until vm_drop_holds() after a
+ * vm_pause() that waited for them.
+ */
+void vm_hold(struct vm *vm);
+void vm_drop_holds(struct vm *vm);
+/* While paused: this one stays where it is, or doesn't, when the others go on. */
+void vm_freeze(struct vm *vm, struct vcpu *cpu, bool frozen);
 
 /* To the first CPU, while paused. */
 int vm_nmi(struct vm *vm, struct error *err);

@@ -30,7 +30,7 @@ _vmrun() {
 	case $before in
 	--mmu) mapfile -t COMPREPLY < <(compgen -W 'auto ept shadow' -- "$word") ;;
 	--entry-mode) mapfile -t COMPREPLY < <(compgen -W 'real prot long' -- "$word") ;;
-	--mem | --cpus | --append | --load-addr | --name | --timeout) ;;
+	--mem | --cpus | --append | --load-addr | --name | --gdb | --timeout) ;;
 	*)
 		if [[ $word == -* ]]; then
 			mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" --help |
