@@ -103,6 +103,7 @@ static void counts(void **state)
 	assert_int_equal(parse("--cpus 4 kernel"), OPTIONS_RUN);
 	assert_int_equal(o.cpus, 4);
 	assert_int_equal(parse("--cpus=64 kernel"), OPTIONS_RUN);
+	assert_bad("--gdb-wait kernel", "--gdb");
 	assert_bad("--cpus 0 kernel", "--cpus");
 	assert_bad("--cpus 65 kernel", "--cpus");
 	assert_bad("--cpus two kernel", "--cpus");
