@@ -90,10 +90,10 @@ static void clear(struct virtio_device *v)
 	for (i = 0; i < v->nr_queues; i++) {
 		struct virtq *q = &v->queues[i];
 
-		*q = (struct virtq) {
-			.device = v, .index = i, .kick_fd = q->kick_fd, .size = VIRTQ_MAX,
-			.vector = VIRTIO_MSI_NO_VECTOR,
-		};
+		/* What comes before is read without the lock, by those who notify. */
+		memset(&q->size, 0, sizeof(*q) - offsetof(struct virtq, size));
+		q->size = VIRTQ_MAX;
+		q->vector = VIRTIO_MSI_NO_VECTOR;
 	}
 }
 
@@ -452,6 +452,8 @@ static int create_queues(struct virtio_device *v, unsigned int nr, struct loop *
 	for (; v->nr_queues < nr; v->nr_queues++) {
 		struct virtq *q = &v->queues[v->nr_queues];
 
+		q->device = v;
+		q->index = v->nr_queues;
 		q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (q->kick_fd < 0)
 			return failed(err, "%s: eventfd: %s", v->class->name, strerror(errno));

@@ -69,7 +69,7 @@ struct virtq {
 	unsigned int index;
 	int kick_fd;			/* readable: the guest has notified */
 
-	/* As the driver set it */
+	/* From here on a reset clears it. As the driver set it: */
 	uint16_t size, vector;
 	bool enabled;
 	uint64_t desc, driver, device_area;
