@@ -210,8 +210,8 @@ static int set_sregs2(struct vcpu *vcpu, const struct minivmm_sregs2 *s)
 /* ---- register sets in the run page -------------------------------------------------------------- */
 
 /*
- * The client may write the page meanwhile: what is checked is a copy. As under KVM, a set that can't
- * be taken stays marked, and those before it were taken.
+ * The client may write the page meanwhile: what is checked is a copy. As under KVM, a set that
+ * can't be taken stays marked, and those before it were taken.
  */
 int vcpu_take_sync_regs(struct vcpu *vcpu)
 {

@@ -109,7 +109,7 @@ static int reflect_debug(struct vmx_vcpu *vmx, bool icebp)
 	return 1;
 }
 
-/* Intercepted where the client sets breakpoints by it. Its length: the client may inject it after all. */
+/* Intercepted where the client sets breakpoints by it. Its length is for an INJECT_BP. */
 static int handle_breakpoint(struct vmx_vcpu *vmx)
 {
 	vmx->vcpu.event_len = vmcs_read32(VM_EXIT_INSTRUCTION_LEN);
