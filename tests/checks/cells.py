@@ -221,7 +221,8 @@ MORE_CELLS += [
 MORE_CELLS += [
     Cell(f"debian-{name}", "", selftests={}, commands=commands)
     for name, commands in {
-        "ept": debian_disk("kernel", "ept") | debian_disk("disk", "ept"),
+        "ept": debian_disk("kernel", "ept") | debian_disk("disk", "ept")
+        | debian_disk("installer", "ept"),
         "shadow": debian_disk("kernel", "shadow") | debian_disk("disk", "shadow"),
         "ept-2cpus": debian_disk("kernel", "ept", 2),
         "shadow-2cpus": debian_disk("kernel", "shadow", 2),
