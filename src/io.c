@@ -271,6 +271,39 @@ static void port_result(struct vcpu *vcpu, int size, u32 value)
 	reg_write(vcpu, R_RAX, (reg_read(vcpu, R_RAX) & keep) | (value & ~keep));
 }
 
+/**
+ * pio_access_atomic() - IN or OUT with interrupts off, of a device that can do with that
+ * @vcpu: who does it
+ * @port: the port
+ * @size: 1, 2 or 4
+ * @in: the direction
+ *
+ * Context: vcpu, or with interrupts off.
+ * Return: whether it is done, but for moving RIP; else pio_access() has to do it.
+ */
+bool pio_access_atomic(struct vcpu *vcpu, u16 port, int size, bool in)
+{
+	struct vm *vm = vcpu->vm;
+	struct io_device *dev;
+	struct io_bus *bus;
+	bool done = false;
+	u32 value;
+	int idx;
+
+	idx = srcu_read_lock(&vm->srcu);
+	bus = srcu_dereference(vm->bus[BUS_PIO], &vm->srcu);
+	dev = bus ? bus_find(bus, port, size) : NULL;
+	if (dev && dev->atomic) {
+		value = in ? 0 : reg_read(vcpu, R_RAX);
+		done = !(in ? dev->read(vcpu, dev, port, size, &value) :
+			      dev->write(vcpu, dev, port, size, &value));
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	if (done && in)
+		port_result(vcpu, size, value);
+	return done;
+}
+
 static int complete_out(struct vcpu *vcpu)
 {
 	if (io_same_place(vcpu))

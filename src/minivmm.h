@@ -137,6 +137,7 @@ struct io_device {
 	/* Return 0, or -EOPNOTSUPP if this access isn't theirs after all: it then goes to userspace. */
 	int (*read)(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, void *data);
 	int (*write)(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, const void *data);
+	bool atomic;			/* on BUS_PIO: may be called with interrupts off */
 };
 
 enum io_bus_id { BUS_PIO, BUS_MMIO, NR_BUSES };
@@ -705,6 +706,7 @@ int exit_pio(struct vcpu *vcpu);		/* with vcpu->pio */
 /* Is it where it was at the exit? Else the client has sent it elsewhere, and that's that. */
 bool io_same_place(struct vcpu *vcpu);
 /* IN or OUT without string prefix: done by a device in the kernel (1) or to userspace (0). vcpu. */
+bool pio_access_atomic(struct vcpu *vcpu, u16 port, int size, bool in);
 int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
 
 /* ---- emulator.c ------------------------------------------------------------------------------ */

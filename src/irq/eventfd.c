@@ -366,6 +366,7 @@ static struct ioeventfd_address *new_address(struct vm *vm, enum io_bus_id bus, 
 	at->addr = addr;
 	at->io.read = ioeventfd_read;
 	at->io.write = ioeventfd_write;
+	at->io.atomic = true;
 	INIT_LIST_HEAD(&at->list);
 	ret = io_bus_register(vm, bus, addr, 0, &at->io);
 	if (ret) {

@@ -641,6 +641,7 @@ static int register_ports(struct pit *pit, u32 flags)
 
 	pit->io.read = pit_read;
 	pit->io.write = pit_write;
+	pit->io.atomic = true;
 	ret = io_bus_register(pit->vm, BUS_PIO, PORT_PIT, NR_CHANNELS + 1, &pit->io);
 	if (ret || !(flags & MINIVMM_PIT_SPEAKER_DUMMY))
 		return ret;

@@ -328,9 +328,12 @@ static noinline int map_gpa(struct vcpu *vcpu, struct memslot *slot, gpa_t gpa, 
 
 	r = mmu_cache_fill(&vcpu->mmu->cache, ROOT_LEVEL - 1);
 	if (!r)
-		r = ask_host(vcpu, &f, true);
+		r = ask_host(vcpu, &f, false);
 	if (r)
 		return no_memory_behind(vcpu, &f, r);
+	/* a large page needs no neighbours; what it is to be is decided under the lock */
+	if (host_mapping_level(vcpu->vm, &f, 2) == 1)
+		ask_around(&f);
 	map_fault(vcpu, &f);
 	release_host_pages(&f);
 	return 1;

@@ -322,12 +322,32 @@ static void do_wrmsr(struct vcpu *vcpu)
 }
 
 /*
- * In long mode nothing about control registers reads memory; without a chip in the kernel a change of
- * CR8 may go to the client.
+ * In long mode nothing about control registers reads memory; without a chip in the kernel the client
+ * hears of a CR8 that goes down.
  */
 static bool cr_access_is_fast(struct vmx_vcpu *vmx)
 {
-	return is_long_mode(&vmx->vcpu) && (vmx->vcpu.lapic || (vmx_exit_qual(vmx) & 15) != 8);
+	struct vcpu *vcpu = &vmx->vcpu;
+	u64 qual = vmx_exit_qual(vmx);
+
+	if (!is_long_mode(vcpu))
+		return false;
+	return (qual & 15) != 8 || vcpu->lapic || (qual >> 4 & 3) ||
+	       reg_read(vcpu, qual >> 8 & 15) >= vcpu->cr8;
+}
+
+static bool do_io(struct vmx_vcpu *vmx)
+{
+	u64 qual;	/* SDM "Exit Qualification for I/O Instructions" */
+
+	/* most ports of a VM without chips are the client's */
+	if (!rcu_access_pointer(vmx->vcpu.vm->bus[BUS_PIO]))
+		return false;
+	qual = vmx_exit_qual(vmx);
+	if ((qual & 16) || !pio_access_atomic(&vmx->vcpu, qual >> 16, (qual & 7) + 1, qual & 8))
+		return false;
+	hw_skip_instruction(&vmx->vcpu);
+	return true;
 }
 
 int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
@@ -354,6 +374,10 @@ int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 		handle_cr_access(vmx);
 		/* whose XCR0 is loaded depends on it, and that is seen to before the first entry only */
 		again = !((cr4 ^ vcpu->cr4) & X86_CR4_OSXSAVE);
+		break;
+	case EXIT_REASON_IO_INSTRUCTION:
+		if (!do_io(vmx))
+			return 0;
 		break;
 	case EXIT_REASON_INVLPG:
 		mmu_invlpg(vcpu, vmx_exit_qual(vmx));
