@@ -74,7 +74,7 @@ static int host_page_slow(struct fault *f)
 		return 0;
 	}
 	f->page = NULL;
-	if (n == -EHWPOISON || n == -EINTR || n == -ERESTARTSYS)
+	if (n == -EHWPOISON || n == -EINTR || n == -ERESTARTSYS || n == -ENOMEM)
 		return n;
 	return host_pfnmap(f);
 }
@@ -225,7 +225,8 @@ int no_memory_behind(struct vcpu *vcpu, struct fault *f, int r)
 	case -ERESTARTSYS:	/* a fatal signal */
 		return -EINTR;
 	case -ENOMEM:
-		vcpu_fail(vcpu, "no memory for the page tables of guest physical address %#llx", f->gpa);
+		vcpu_fail(vcpu, "the host has no memory for guest physical address %#llx, or for its page tables",
+			  f->gpa);
 		return r;
 	case -EHWPOISON:
 		vcpu_fail(vcpu, "the guest touched memory that the host has taken out of use as faulty: guest physical address %#llx",

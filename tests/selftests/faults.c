@@ -416,7 +416,7 @@ static void log_was_got(struct scene *s)
 	slot_works(s);
 }
 
-FAULTS(get_dirty_log, with_logged_slot, get_dirty_log, log_was_got, .never_fails = true)
+FAULTS(get_dirty_log, with_logged_slot, get_dirty_log, log_was_got)
 
 /* ---- a guest --------------------------------------------------------------------------------- */
 
