@@ -43,7 +43,7 @@ TEST(hlt_in_long_mode)
 /* ---- shutdown -------------------------------------------------------------------------------- */
 
 GUEST64(fault_without_idt, lidt DATA; ud2)
-GUEST16(fault_without_ivt, mov $DATA, %bx; mov $0x2000, %ax; mov %ax, %ds; lidt 0; ud2)
+GUEST16(fault_without_ivt, mov $0x2000, %ax; mov %ax, %ds; lidt 0; ud2)
 
 TEST(triple_fault)
 {
