@@ -117,7 +117,6 @@ int main(int argc, char **argv)
 		run_benches(smp_benches);
 	run_benches(memory_benches);
 	run_benches(dirty_benches);
-	run_benches(usage_benches);
 	run_benches(life_benches);
 	return 0;
 }

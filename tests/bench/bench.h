@@ -62,7 +62,7 @@ struct bench {
 };
 
 extern const struct bench exit_benches[], interrupt_benches[], smp_benches[], memory_benches[],
-	dirty_benches[], usage_benches[], life_benches[], unload_bench[];
+	dirty_benches[], life_benches[], unload_bench[];
 void run_benches(const struct bench *b);
 void run_guest_benches(void);
 extern unsigned int lives;			/* how many VMs, one after the other */
@@ -71,7 +71,6 @@ extern const char *module_name;			/* unloaded at the end of `lives_and_unload` *
 /* touch.c: a guest that writes count pages, stride apart, and says what that took. */
 #define SLOT	0x10000000ul
 struct vcpu *boot_toucher(void);
-struct vcpu *boot_toucher_in(struct vm *vm);
 u64 touch(struct vcpu *v, u64 from, u64 count, u64 stride);
 
 #endif

@@ -142,13 +142,6 @@ GROUPS = [
         ],
     ),
     (
-        "Memory of the host's kernel that a VM takes, in KiB",
-        [
-            Row("kib_of_a_vm", "one vCPU, 2 MiB of RAM", None),
-            Row("kib_of_a_vm_that_uses_64m", "and 64 MiB used by pages of 4 KiB", None),
-        ],
-    ),
-    (
         "Debian's kernel in a guest of 192 MB",
         [
             Row("debian_boots", "Debian: from the vCPU's creation to /init", LOAD, chart=True, short=True),

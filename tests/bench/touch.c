@@ -19,14 +19,9 @@ GUEST64(touch,
 	sub %edi, %eax;
 	hlt)
 
-struct vcpu *boot_toucher_in(struct vm *vm)
-{
-	return BOOT_IN(vm, LONG64, touch);
-}
-
 struct vcpu *boot_toucher(void)
 {
-	return boot_toucher_in(vm_with_memory(MEM_SIZE));
+	return BOOT(LONG64, touch);
 }
 
 u64 touch(struct vcpu *v, u64 from, u64 count, u64 stride)
