@@ -2,6 +2,7 @@
 /* RTC, keyboard controller, reset, power-off and debug ports. */
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "exitcode.h"
 #include "vmrun_env.h"
@@ -9,6 +10,15 @@
 #define KBD_DATA	0x60
 #define KBD_CMD		0x64
 #define KBD_IRQ		1
+
+/* As the clock has it; time() is some ms late at each second. */
+static time_t host_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec;
+}
 
 static uint8_t cmos(struct fake *f, uint8_t reg)
 {
@@ -44,9 +54,9 @@ static void assert_clock(struct fake *f, time_t offset)
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		time_t before = time(NULL), now = rtc_now(f);
+		time_t before = host_now(), now = rtc_now(f);
 
-		if (before == time(NULL)) {
+		if (before == host_now()) {
 			assert_int_equal(now, before + offset);
 			return;
 		}
@@ -57,7 +67,7 @@ static void assert_clock(struct fake *f, time_t offset)
 static void rtc_tells_the_time(void **state)
 {
 	struct fake *f = *state;
-	time_t now = time(NULL);
+	time_t now = host_now();
 	struct tm tm;
 
 	assert_clock(f, 0);
@@ -65,7 +75,7 @@ static void rtc_tells_the_time(void **state)
 	assert_int_equal(bcd(cmos(f, 6)), tm.tm_wday + 1);
 	assert_int_equal(cmos(f, 0x0a) & 0x80, 0);
 	assert_int_equal(cmos(f, 0x0b), 0x02);
-	assert_int_equal(cmos(f, 0x0c), 0);
+	assert_int_equal(cmos(f, 0x0c) & 0x80, 0);
 	assert_int_equal(cmos(f, 0x0d), 0x80);
 }
 
@@ -74,7 +84,7 @@ static void rtc_is_set(void **state)
 	struct fake *f = *state;
 	struct tm tm = { .tm_year = 88, .tm_mon = 1, .tm_mday = 29, .tm_hour = 23, .tm_min = 59,
 			 .tm_sec = 58 };
-	time_t start = time(NULL);
+	time_t start = host_now();
 
 	set_cmos(f, 0x0b, 0x82);	/* stop the clock */
 	set_cmos(f, 0x32, 0x19);
@@ -86,7 +96,7 @@ static void rtc_is_set(void **state)
 	set_cmos(f, 0, 0x58);
 	assert_int_equal(cmos(f, 0), 0x58);
 	set_cmos(f, 0x0b, 0x02);
-	assert_in_range(rtc_now(f), timegm(&tm), timegm(&tm) + time(NULL) - start + 1);
+	assert_in_range(rtc_now(f), timegm(&tm), timegm(&tm) + host_now() - start + 1);
 }
 
 static void rtc_binary_and_12_hours(void **state)
@@ -117,6 +127,85 @@ static void rtc_survives_nonsense(void **state)
 			cmos(f, reg);
 		}
 	assert_int_equal(cmos(f, 0x0d), 0x80);
+}
+
+/* Return: register C when the interrupt has come, 0 if it doesn't. */
+static uint8_t rtc_interrupt(struct fake *f, int ms)
+{
+	struct timespec start, now;
+	struct error err;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		assert_int_equal(loop_once(&f->loop, 10, &err), 0);
+		if (f->level[8])
+			return cmos(f, 0x0c);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < ms);
+	return 0;
+}
+
+static void rtc_periodic_interrupts(void **state)
+{
+	struct fake *f = *state;
+	unsigned int i;
+	uint8_t c;
+
+	assert_int_equal(rtc_interrupt(f, 20), 0);
+	set_cmos(f, 0x0a, 0x2a);		/* 64 Hz */
+	set_cmos(f, 0x0b, 0x42);
+	for (i = 0; i < 3; i++) {
+		c = rtc_interrupt(f, 5000);
+		assert_int_equal(c & 0xc0, 0xc0);
+		assert_int_equal(f->level[8], 0);
+	}
+	/* One that isn't acknowledged is the last. */
+	while (!f->level[8]) {
+		struct error err;
+
+		assert_int_equal(loop_once(&f->loop, 100, &err), 0);
+	}
+	i = f->moves[8];
+	fake_serve(f);
+	usleep(50000);
+	fake_serve(f);
+	assert_int_equal(f->moves[8], i);
+	cmos(f, 0x0c);
+	set_cmos(f, 0x0a, 0x20);		/* no rate */
+	assert_int_equal(rtc_interrupt(f, 50), 0);
+	set_cmos(f, 0x0a, 0x7a);		/* the divider stands */
+	assert_int_equal(rtc_interrupt(f, 50), 0);
+	/* Without interrupts it can be looked at. */
+	set_cmos(f, 0x0b, 0x02);
+	set_cmos(f, 0x0a, 0x2a);
+	cmos(f, 0x0c);
+	usleep(40000);
+	assert_int_equal(cmos(f, 0x0c) & 0xc0, 0x40);
+	assert_int_equal(f->level[8], 0);
+}
+
+static void rtc_alarms_and_updates(void **state)
+{
+	struct fake *f = *state;
+	time_t start = (cmos(f, 0x0c), host_now());
+
+	set_cmos(f, 0x0b, 0x12);
+	assert_int_equal(rtc_interrupt(f, 5000) & 0x90, 0x90);
+	assert_in_range(host_now(), start + 1, start + 5);
+	set_cmos(f, 0x0b, 0x92);		/* a clock that stands has no updates */
+	assert_int_equal(cmos(f, 0x0b), 0x82);
+	set_cmos(f, 4, 0x23);
+	set_cmos(f, 2, 0x59);
+	set_cmos(f, 0, 0x58);
+	set_cmos(f, 1, 0x00);
+	set_cmos(f, 3, 0x00);
+	set_cmos(f, 5, 0xff);			/* at any hour */
+	set_cmos(f, 0x0b, 0x22);
+	assert_int_equal(rtc_interrupt(f, 8000) & 0xa0, 0xa0);
+	assert_int_equal(cmos(f, 4), 0);
+	assert_int_equal(cmos(f, 2), 0);
+	set_cmos(f, 3, 0x30);
+	assert_int_equal(rtc_interrupt(f, 1500), 0);
 }
 
 static void cmos_knows_the_memory(void **state)
@@ -314,6 +403,8 @@ int main(void)
 		machine_test(rtc_is_set),
 		machine_test(rtc_binary_and_12_hours),
 		machine_test(rtc_survives_nonsense),
+		machine_test(rtc_periodic_interrupts),
+		machine_test(rtc_alarms_and_updates),
 		machine_test(cmos_knows_the_memory),
 		machine_test(kbd_answers_a_probe),
 		machine_test(kbd_has_no_mouse),
