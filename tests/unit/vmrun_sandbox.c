@@ -200,6 +200,30 @@ static void what_is_not_there(void **state)
 	assert_works(&network, sockets);
 }
 
+static void *sleeps(void *opaque)
+{
+	pause();
+	return opaque;
+}
+
+static void no_thread_stays_outside(void **state)
+{
+	struct error err = { "" };
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (!pid) {
+		pthread_t t;
+
+		pthread_create(&t, NULL, sleeps, NULL);
+		_exit(sandbox_enter(&plain, &err) && strstr(err.text, "thread") ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int ordinary_work(void)
 {
 	char *p = malloc(1 << 20);
@@ -296,6 +320,7 @@ int main(void)
 		cmocka_unit_test(forbidden_calls_end_it),
 		cmocka_unit_test(what_is_not_there),
 		cmocka_unit_test(work_goes_on),
+		cmocka_unit_test(no_thread_stays_outside),
 		cmocka_unit_test(files_by_landlock),
 		cmocka_unit_test(rights_are_gone),
 	};

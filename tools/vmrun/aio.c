@@ -120,11 +120,32 @@ static void *work(void *opaque)
 	return NULL;
 }
 
+/* At the first request: in the sandbox, which threads from before it would not be in. */
+static int create_threads(struct aio *a)
+{
+	int rc;
+
+	for (; a->nr_threads < THREADS; a->nr_threads++) {
+		rc = pthread_create(&a->threads[a->nr_threads], NULL, work, a);
+		if (rc && !a->nr_threads)
+			return -rc;
+		if (rc)
+			break;
+	}
+	return 0;
+}
+
 static void threads_submit(struct aio *a, struct aio_request *r)
 {
+	r->result = a->nr_threads ? 0 : create_threads(a);
 	pthread_mutex_lock(&a->lock);
-	add(&a->todo, r);
-	pthread_cond_signal(&a->work);
+	if (r->result) {
+		add(&a->done, r);
+		ring(a);
+	} else {
+		add(&a->todo, r);
+		pthread_cond_signal(&a->work);
+	}
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -138,18 +159,6 @@ static struct aio_request *threads_next(struct aio *a, bool wait)
 		pthread_cond_wait(&a->finished, &a->lock);
 	pthread_mutex_unlock(&a->lock);
 	return r;
-}
-
-static int create_threads(struct aio *a, struct error *err)
-{
-	for (; a->nr_threads < THREADS; a->nr_threads++) {
-		int rc = pthread_create(&a->threads[a->nr_threads], NULL, work, a);
-
-		if (rc)
-			return failed(err, "a thread for disk I/O can't be started: %s",
-				      strerror(rc));
-	}
-	return 0;
 }
 
 static void stop_threads(struct aio *a)
@@ -413,10 +422,6 @@ struct aio *aio_create(const struct disk *disk, unsigned int depth, bool only_th
 	}
 	if (!only_threads)
 		create_uring(a, depth);
-	if (!a->uring && create_threads(a, err)) {
-		aio_destroy(a);
-		return NULL;
-	}
 	return a;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -274,10 +275,25 @@ static int filter_syscalls(const struct sandbox *s, bool landlock, struct error 
 }
 #endif
 
+/* It is each thread's own: one that runs already would stay outside. */
+static bool alone(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	int entries = 0;
+
+	while (tasks && readdir(tasks))
+		entries++;
+	if (tasks)
+		closedir(tasks);
+	return entries <= 3;		/* "." and ".."; none where there is no /proc */
+}
+
 int sandbox_enter(const struct sandbox *s, struct error *err)
 {
 	bool landlock;
 
+	if (!alone())
+		return failed(err, "sandbox: a thread runs already; --no-sandbox goes without");
 	tzset();			/* it reads a file, once */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return failed(err, "sandbox: no_new_privs: %s", strerror(errno));
