@@ -9,10 +9,12 @@ EMULATE_DIR := $(dir $(lastword $(MAKEFILE_LIST)))
 EMULATE_TOP := $(EMULATE_DIR)../..
 EMULATE_OUT := $(EMULATE_DIR)build/emulate
 
-# emulate_io.c takes src/io.c and src/emulator.c in, and kernel.h in the place of the kernel's headers
+# emulate_io.c takes src/io.c, src/emulator.c and src/debug.c in, and kernel.h in the place of the
+# kernel's headers
 EMULATE_HEADERS := $(sort $(filter-out linux/types.h linux/ioctl.h linux/minivmm.h, \
 	$(shell sed -n 's,^.include <\(\(linux\|asm\)/.*\.h\)>.*,\1,p' $(EMULATE_TOP)/src/minivmm.h \
-		$(EMULATE_TOP)/src/io.c $(EMULATE_TOP)/src/emulator.c $(EMULATE_TOP)/src/emulate/*.[ch])))
+		$(EMULATE_TOP)/src/io.c $(EMULATE_TOP)/src/emulator.c $(EMULATE_TOP)/src/debug.c \
+		$(EMULATE_TOP)/src/emulate/*.[ch])))
 EMULATE_SHIM := $(addprefix $(EMULATE_OUT)/include/,$(EMULATE_HEADERS))
 
 EMULATE_CORPUS := $(abspath $(EMULATE_DIR)emulate_corpus.txt)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * src/io.c and src/emulator.c, around a vCPU that is only its registers: buses, exits to userspace
- * and their completion, and a client that does what it shouldn't with the pages it shares with us.
+ * src/io.c, src/emulator.c and src/debug.c, around a vCPU that is only its registers: buses, exits to
+ * userspace and their completion, and a client that does what it shouldn't with the pages it shares
+ * with us.
  */
 #include <assert.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 
 #include "io.c"
 #include "emulator.c"
+#include "debug.c"
 
 /* ---- a machine ------------------------------------------------------------------------------- */
 
@@ -153,6 +155,10 @@ void hw_set_dt(struct vcpu *vcpu, const struct minivmm_dtable *idt, const struct
 	t.gdt = *gdt;
 }
 
+void hw_set_dr7(struct vcpu *vcpu, u64 dr7) { }
+void hw_update_exceptions(struct vcpu *vcpu) { fail(); }
+void inject_breakpoint(struct vcpu *vcpu) { fail(); }
+bool is_64bit_code(struct vcpu *vcpu) { return true; }
 u32 hw_interrupt_shadow(struct vcpu *vcpu) { return t.shadow; }
 void hw_set_interrupt_shadow(struct vcpu *vcpu, u32 shadow) { t.shadow = true; }
 bool hw_interrupt_allowed(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF && !t.shadow; }
@@ -999,6 +1005,30 @@ static void test_single_step(void **state)
 	assert_int_equal(run_again(), 1);
 }
 
+/* The guest hears nothing of a step or breakpoint that is a debugger's. */
+static void test_debugger(void **state)
+{
+	CODE(0x90, 0xcc);
+	t.vcpu.rflags |= X86_EFLAGS_TF;
+	t.vcpu.debug.control = MINIVMM_GUESTDBG_ENABLE | MINIVMM_GUESTDBG_SINGLESTEP |
+			       MINIVMM_GUESTDBG_USE_SW_BP;
+	assert_int_equal(emulate_instruction(&t.vcpu), 1);
+	assert_true(t.vcpu.requests & BIT(REQ_DEBUG));
+	assert_int_equal(debug_stop_now(&t.vcpu), 0);
+	assert_int_equal(t.vcpu.run->debug.arch.exception, X86_TRAP_DB);
+	assert_int_equal(t.vcpu.run->debug.arch.pc, CODE_AT + 1);
+	assert_true(t.vcpu.run->debug.arch.dr6 & DR_STEP);
+
+	t.vcpu.requests = 0;
+	emulate_instruction(&t.vcpu);
+	assert_true(t.vcpu.requests & BIT(REQ_DEBUG));
+	assert_int_equal(debug_stop_now(&t.vcpu), 0);
+	assert_int_equal(t.vcpu.run->debug.arch.exception, X86_TRAP_BP);
+	assert_int_equal(t.vcpu.run->debug.arch.pc, CODE_AT + 1);
+	assert_int_equal(t.injected.vector, 0);
+	assert_int_equal(t.vcpu.dr6, 0);
+}
+
 /* An address of the current address space by itself, else everything. */
 static void test_invpcid(void **state)
 {
@@ -1072,6 +1102,7 @@ int main(void)
 		TEST(test_unhandled),
 		TEST(test_client_unmapped_memory),
 		TEST(test_single_step),
+		TEST(test_debugger),
 		TEST(test_invpcid),
 	};
 

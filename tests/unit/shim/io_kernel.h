@@ -55,9 +55,11 @@ extern bool shim_work_pending;
 #define X86_EFLAGS_VM		BIT(17)
 #define X86_EFLAGS_AC		BIT(18)
 #define DR_TRAP_BITS		0xf
+#define DR6_RESERVED		0xffff0ff0
 #define DR_STEP			0x4000
 
 enum { X86_PF_PROT = 1, X86_PF_WRITE = 2, X86_PF_USER = 4, X86_PF_RSVD = 8, X86_PF_INSTR = 16 };
-enum { X86_TRAP_DB = 1, X86_TRAP_UD = 6, X86_TRAP_SS = 12, X86_TRAP_GP = 13, X86_TRAP_PF = 14 };
+enum { X86_TRAP_DB = 1, X86_TRAP_BP = 3, X86_TRAP_UD = 6, X86_TRAP_SS = 12, X86_TRAP_GP = 13,
+       X86_TRAP_PF = 14 };
 
 #endif
