@@ -417,7 +417,20 @@ static void killed(void **state)
 	}
 }
 
-#define test(fn) { #fn, fn, setup, teardown, NULL }
+static int by_uring(void **state)
+{
+	threads = false;
+	return setup(state);
+}
+
+static int by_threads(void **state)
+{
+	threads = true;
+	return setup(state);
+}
+
+#define test(fn) { #fn, fn, by_uring, teardown, NULL }, \
+	{ #fn "_by_threads", fn, by_threads, teardown, NULL }
 
 int main(void)
 {
@@ -433,8 +446,6 @@ int main(void)
 		test(reset_amid_requests),
 		test(killed),
 	};
-	int rc = cmocka_run_group_tests_name("vmrun disks by io_uring", tests, NULL, NULL);
 
-	threads = true;
-	return rc + cmocka_run_group_tests_name("vmrun disks by threads", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("vmrun disks", tests, NULL, NULL);
 }
