@@ -62,7 +62,10 @@ tests/selftests: tests/guests
 deps:
 	@tests/install-packages $(DEPS)
 
-check-all check-debug: DEPS := debug
+check: DEPS := check
+check-debug: DEPS := check debug
+check-all: DEPS := check debug all
+bench: DEPS := bench
 
 # These install what is missing, then begin anew: only then is it known which kernel there is.
 demo lab-shell bench: deps

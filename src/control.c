@@ -99,15 +99,19 @@ int set_cr0(struct vcpu *vcpu, u64 cr0)
 
 int set_cr3(struct vcpu *vcpu, u64 cr3)
 {
+	bool keep = false;
+
 	if (is_long_mode(vcpu)) {
-		if (vcpu_cr4(vcpu) & X86_CR4_PCIDE)
-			cr3 &= ~BIT_ULL(63);
+		if (vcpu_cr4(vcpu) & X86_CR4_PCIDE) {
+			keep = cr3 & X86_CR3_PCID_NOFLUSH;
+			cr3 &= ~X86_CR3_PCID_NOFLUSH;
+		}
 		if (cr3 & ~GENMASK_ULL(vcpu->maxphyaddr - 1, 0))
 			return 1;
 	} else if (uses_pdptrs(vcpu_cr0(vcpu), vcpu_cr4(vcpu), vcpu->efer) && load_pdptrs(vcpu, cr3)) {
 		return 1;
 	}
-	mmu_set_cr3(vcpu, cr3);
+	mmu_set_cr3(vcpu, cr3, keep);
 	return 0;
 }
 

@@ -669,7 +669,7 @@ unsigned long mmu_table_limit(struct vm *vm);	/* shadow: how many tables it may 
 void mmu_set_table_limit(struct vm *vm, unsigned long limit);	/* MIN_TABLE_LIMIT on; may sleep */
 int mmu_load(struct vcpu *vcpu);	/* a root for the guest's paging mode. May sleep. */
 /* What the guest's control registers ask of its translations; the registers are set already. vcpu. */
-void mmu_set_cr3(struct vcpu *vcpu, u64 cr3);
+void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep);
 void mmu_flush_guest(struct vcpu *vcpu);
 void mmu_invlpg(struct vcpu *vcpu, gva_t gva);
 /*

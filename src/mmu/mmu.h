@@ -162,10 +162,20 @@ struct vcpu_mmu {
 	union mmu_role role;		/* shadow: of the guest's root table */
 	struct mmu_page *root[4];	/* shadow: the one of 4 levels, or by gigabyte */
 	u64 *pae;			/* what CR3 points to outside of long mode; below 4G */
+	u64 recent[16];			/* shadow: CR3s of which nothing was flushed; see mmu_set_cr3() */
+	bool has_recent;
 	/* the last page that had no memory behind it */
 	struct { gva_t page; gpa_t gpa; u32 access; u64 generation; } mmio;
 	gfn_t protected_gfn;		/* of the last write that was kept out of a guest table */
 };
+
+/* The guest has flushed: from here on each CR3 is a new one. */
+static inline void mmu_forget_recent(struct vcpu_mmu *mmu)
+{
+	if (mmu->has_recent)
+		memset(mmu->recent, 0, sizeof(mmu->recent));
+	mmu->has_recent = false;
+}
 
 /* ---- direct.c: tables that map guest physical memory ------------------------------------------- */
 

@@ -211,6 +211,7 @@ void mmu_flush_guest(struct vcpu *vcpu)
 	int kind = wanted_kind(vcpu);
 
 	mmu->mmio.generation = 0;
+	mmu_forget_recent(mmu);
 	hw_flush_guest_tlb(vcpu);
 	/* on EPT nothing of ours depends on the guest's mode, but whether EPT can be used at all */
 	if (mmu->kind == ROOT_EPT && kind == ROOT_EPT)
@@ -223,17 +224,32 @@ void mmu_flush_guest(struct vcpu *vcpu)
 	vcpu_request(vcpu, REQ_MMU_RELOAD);
 }
 
+/*
+ * Address spaces in which the guest has been since it last flushed anything else than one of them.
+ * What a table out of step still has of them, their TLB entries could have, too.
+ */
+static bool is_recent(struct vcpu_mmu *mmu, u64 cr3)
+{
+	u64 *recent = &mmu->recent[(cr3 ^ cr3 >> PAGE_SHIFT) % ARRAY_SIZE(mmu->recent)];
+	bool known = *recent == (cr3 | X86_CR3_PCID_NOFLUSH);
+
+	*recent = cr3 | X86_CR3_PCID_NOFLUSH;
+	mmu->has_recent = true;
+	return known;
+}
+
 /**
  * mmu_set_cr3() - another CR3, which has been checked
  * @vcpu: the vCPU
  * @cr3: its value
+ * @keep: bit 63 of the operand asked for no flush (CR4.PCIDE)
  *
- * Bit 63 of the operand asks for no flush (CR4.PCIDE). What the new tables map and wasn't cached must be up to
- * date even so.
+ * What is kept may lag behind the guest's tables as a TLB may. An address space that is new here has
+ * nothing to keep: all tables are brought in step first.
  *
  * Context: vcpu; interrupts on or off.
  */
-void mmu_set_cr3(struct vcpu *vcpu, u64 cr3)
+void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep)
 {
 	struct vcpu_mmu *mmu = vcpu->mmu;
 	struct vm *vm = vcpu->vm;
@@ -245,9 +261,10 @@ void mmu_set_cr3(struct vcpu *vcpu, u64 cr3)
 	hw_flush_guest_tlb(vcpu);
 	if (mmu->kind != ROOT_SHADOW)
 		return;
-	if (list_empty(&vm->shadow.unsync) && mmu_lock_if_allowed(vm)) {
+	keep &= is_recent(mmu, cr3);
+	if ((keep || list_empty(&vm->shadow.unsync)) && mmu_lock_if_allowed(vm)) {
 		put_roots(mmu);
-		found = list_empty(&vm->shadow.unsync) && find_roots(vcpu);
+		found = (keep || list_empty(&vm->shadow.unsync)) && find_roots(vcpu);
 		spin_unlock(&vm->mmu_lock);
 	}
 	if (found)

@@ -211,6 +211,7 @@ void mmu_invlpg(struct vcpu *vcpu, gva_t gva)
 	int idx;
 
 	vcpu->mmu->mmio.generation = 0;
+	mmu_forget_recent(vcpu->mmu);	/* a global page is flushed in all address spaces */
 	if (vcpu->mmu->kind == ROOT_SHADOW && !list_empty(&vm->shadow.unsync)) {
 		if (!mmu_lock_if_allowed(vm)) {
 			mmu_flush_guest(vcpu);

@@ -469,6 +469,56 @@ GUEST_TEST(invpcid_types)
 	}
 }
 
+/* One table for both contexts. Where nothing was cached, what is there now counts. */
+GUEST_TEST(contexts_share_a_table)
+{
+	u64 flags = PTE_P | PTE_W;
+
+	if (!has_pcid())
+		skip("no PCID in this CPU");
+	make_contexts();
+	((u64 *)roots[1])[WINDOW >> 39 & 511] = ((u64 *)roots[0])[WINDOW >> 39 & 511];
+	for (int round = 0; round < 8; round++) {
+		/* not present in either: no flush is needed */
+		*ptes[0] = 0;
+		write_cr3(roots[1] | 2);
+		write_cr3(roots[0] | 1);
+		*ptes[0] = (u64)a | flags;
+		CHECK_EQ(in_context(1), 1);
+		CHECK_EQ(in_context(0), 1);
+		/* INVLPG is for this context, the other is new again by a load that flushes it */
+		*ptes[0] = (u64)b | flags;
+		invlpg((void *)WINDOW);
+		CHECK_EQ(*(volatile u64 *)WINDOW, 2);
+		write_cr3(roots[1] | 2);
+		CHECK_EQ(*(volatile u64 *)WINDOW, 2);
+		CHECK_EQ(in_context(0), 2);
+	}
+}
+
+/* INVLPG ends a global page's translations in every context, whichever table they came from. */
+GUEST_TEST(global_page_in_two_contexts)
+{
+	u64 flags = PTE_P | PTE_W | PTE_G;
+
+	if (!has_pcid())
+		skip("no PCID in this CPU");
+	make_contexts();
+	write_cr4(read_cr4() | CR4_PGE);
+	for (int round = 0; round < 8; round++) {
+		*ptes[0] = *ptes[1] = (u64)a | flags;
+		write_cr4(read_cr4() & ~CR4_PGE);
+		write_cr4(read_cr4() | CR4_PGE);
+		CHECK_EQ(in_context(0), 1);
+		CHECK_EQ(in_context(1), 1);
+		CHECK_EQ(in_context(0), 1);
+		*ptes[0] = *ptes[1] = (u64)b | flags;
+		invlpg((void *)WINDOW);
+		CHECK_EQ(in_context(1), 2);
+		CHECK_EQ(in_context(0), 2);
+	}
+}
+
 GUEST_TEST(invpcid_faults)
 {
 	if (!has_invpcid()) {
