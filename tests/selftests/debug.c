@@ -150,7 +150,9 @@ TEST(steps_over_exits)
 	STEP_TO(v, MINIVMM_EXIT_MMIO);
 	CHECK_EQ(v->run->mmio.is_write, 1);
 	CHECK_MEM(v->run->mmio.data, &(u32){ 0x1234 }, 4);
-	if (!opt.oracle)	/* which forgets the stop */
+	if (opt.oracle)		/* which forgets the stop, and that it is to stop */
+		set_debug(v, STEP);
+	else
 		RUN_TO_STOP(v, DB, CODE + 32);
 	STEP_TO(v, MINIVMM_EXIT_IO);
 	CHECK_EQ(v->run->io.port, 0x20);
