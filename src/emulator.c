@@ -934,8 +934,8 @@ static int emulate_again(struct emulator *em)
 	return emulate(em, decoded);
 }
 
-/* With a translation that is known already, or NO_PAGE. */
-static int emulate_first(struct vcpu *vcpu, gva_t page, gpa_t gpa, bool write)
+/* With a translation that is known already, or NO_PAGE; so many iterations of REP at most. */
+static int emulate_first(struct vcpu *vcpu, gva_t page, gpa_t gpa, bool write, u16 batch)
 {
 	struct emulator *em = emulator_get(vcpu);
 	u32 access;
@@ -946,6 +946,7 @@ static int emulate_first(struct vcpu *vcpu, gva_t page, gpa_t gpa, bool write)
 	em->logged = 0;
 	em->pio_ready = false;
 	emulator_load(em);
+	em->emu.batch = min(em->emu.batch, batch);
 	access = walk_access(&em->emu, write ? EMU_WRITE : EMU_READ);
 	*tlb_entry(em, access) = (struct translation){ page, gpa, access };
 	return emulate(em, false);
@@ -963,7 +964,7 @@ static int emulate_first(struct vcpu *vcpu, gva_t page, gpa_t gpa, bool write)
  */
 int emulate_instruction(struct vcpu *vcpu)
 {
-	return emulate_first(vcpu, NO_PAGE, 0, false);
+	return emulate_first(vcpu, NO_PAGE, 0, false, EMU_BATCH);
 }
 
 /**
@@ -978,7 +979,8 @@ int emulate_instruction(struct vcpu *vcpu)
  */
 int emulate_mmio(struct vcpu *vcpu, gva_t gva, gpa_t gpa, bool write)
 {
-	return emulate_first(vcpu, gva & PAGE_MASK, gpa & PAGE_MASK, write);
+	return emulate_first(vcpu, gva & PAGE_MASK, gpa & PAGE_MASK, write,
+			     mmu_kept_from_table(vcpu) ? TABLE_BATCH : EMU_BATCH);
 }
 
 /* ---- events and tasks ------------------------------------------------------------------------ */

@@ -682,6 +682,8 @@ int mmu_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
 int mmu_page_fault(struct vcpu *vcpu, gva_t gva, u32 error_code, gpa_t *gpa);
 /* After MMU_EMULATE, for what can't be emulated: true = it was a page table, and may be written now. */
 bool mmu_unprotect(struct vcpu *vcpu);
+/* The last fault was a write that was kept out of a guest table. */
+bool mmu_kept_from_table(struct vcpu *vcpu);
 /* Guest memory was written by us: under vm->srcu. */
 void mmu_guest_wrote(struct vm *vm, gpa_t gpa, unsigned int len);
 /* Nothing maps the slot any more when it returns, and no vCPU has it cached. gone: for good. May sleep. */

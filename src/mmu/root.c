@@ -273,6 +273,11 @@ void mmu_set_cr3(struct vcpu *vcpu, u64 cr3, bool keep)
 		vcpu_request(vcpu, REQ_MMU_RELOAD);
 }
 
+bool mmu_kept_from_table(struct vcpu *vcpu)
+{
+	return vcpu->mmu->protected_gfn != INVALID_GFN;
+}
+
 /**
  * mmu_unprotect() - let the guest write where its last fault was kept out of a guest table
  * @vcpu: the vCPU

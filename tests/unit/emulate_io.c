@@ -167,6 +167,7 @@ void mmu_invlpg(struct vcpu *vcpu, gva_t gva) { t.invlpgs++; t.invlpg = gva; }
 void mmu_flush_guest(struct vcpu *vcpu) { t.flushes++; }
 void mmu_guest_wrote(struct vm *vm, gpa_t gpa, unsigned int len) { }
 bool mmu_unprotect(struct vcpu *vcpu) { return false; }
+bool mmu_kept_from_table(struct vcpu *vcpu) { return false; }
 bool hw_can_run(struct vcpu *vcpu) { return t.runnable; }
 bool lapic_has_events(struct vcpu *vcpu) { return false; }
 bool vcpu_runnable(struct vcpu *vcpu) { return vcpu->mp_state == MP_RUNNABLE; }
