@@ -39,7 +39,7 @@ int load_pdptrs(struct vcpu *vcpu, u64 cr3)
 	return 0;
 }
 
-static bool uses_pdptrs(u64 cr0, u64 cr4, u64 efer)
+bool uses_pdptrs(u64 cr0, u64 cr4, u64 efer)
 {
 	return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
 }

@@ -89,6 +89,15 @@ void debug_inject(struct vcpu *vcpu, u64 conditions)
 	inject_exception(vcpu, X86_TRAP_DB);
 }
 
+/* A #DB, the debugger's if it asked for what made it, else the guest's. */
+static void raise_debug(struct vcpu *vcpu, u32 asked, u64 conditions)
+{
+	if (vcpu->debug.control & asked)
+		stop_later(vcpu, X86_TRAP_DB, conditions);
+	else
+		debug_inject(vcpu, conditions);
+}
+
 /**
  * debug_step_done() - an instruction that was begun with RFLAGS.TF was done in the CPU's place
  * @vcpu: the vCPU
@@ -97,10 +106,7 @@ void debug_inject(struct vcpu *vcpu, u64 conditions)
  */
 void debug_step_done(struct vcpu *vcpu)
 {
-	if (vcpu->debug.control & MINIVMM_GUESTDBG_SINGLESTEP)
-		stop_later(vcpu, X86_TRAP_DB, DR_STEP);
-	else
-		debug_inject(vcpu, DR_STEP);
+	raise_debug(vcpu, MINIVMM_GUESTDBG_SINGLESTEP, DR_STEP);
 }
 
 /**
@@ -118,13 +124,9 @@ bool debug_hits_breakpoint(struct vcpu *vcpu, gva_t at)
 		if (vcpu->hw_dr7 >> 2 * i & 3 && !(vcpu->hw_dr7 >> (16 + 4 * i) & 0xf) &&
 		    vcpu->hw_dr[i] == at)
 			hits |= 1 << i;
-	if (!hits)
-		return false;
-	if (vcpu->debug.control & MINIVMM_GUESTDBG_USE_HW_BP)
-		stop_later(vcpu, X86_TRAP_DB, hits);
-	else
-		debug_inject(vcpu, hits);
-	return true;
+	if (hits)
+		raise_debug(vcpu, MINIVMM_GUESTDBG_USE_HW_BP, hits);
+	return hits;
 }
 
 /* The same before an INT3, len bytes long. */

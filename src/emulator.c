@@ -47,6 +47,7 @@ struct translation {
 
 #define DR6_BT	BIT(15)	/* a task switch to one whose T flag is set */
 #define NO_PAGE	(~(gva_t)0)	/* a page's address ends in zeros */
+#define TABLE_BATCH	8	/* of EMU_BATCH, for a page table: who fills it by REP has it as data */
 
 enum { TLB_READ, TLB_WRITE, TLB_CODE, NR_TLB };
 

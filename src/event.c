@@ -251,12 +251,6 @@ static bool nmi_allowed(struct vcpu *vcpu)
 	return !hw_nmi_masked(vcpu) && !hw_interrupt_shadow(vcpu);
 }
 
-/* A debugger may want to see none of them. */
-static bool interrupts_blocked(struct vcpu *vcpu)
-{
-	return vcpu->debug.control & MINIVMM_GUESTDBG_BLOCKIRQ;
-}
-
 /* What comes from outside; busy: something is being injected already. */
 static void prepare_interrupts(struct vcpu *vcpu, bool busy)
 {
@@ -294,7 +288,7 @@ void events_prepare(struct vcpu *vcpu)
 		start_exception(vcpu);
 		busy = true;
 	}
-	if (likely(!interrupts_blocked(vcpu)))
+	if (likely(!debug_blocks_interrupts(vcpu)))
 		prepare_interrupts(vcpu, busy);
 	lapic_prepare(vcpu);
 }
@@ -345,7 +339,7 @@ int events_deliver(struct vcpu *vcpu)
 {
 	if (vcpu->exception.pending || vcpu->exception.injected)
 		return deliver_exception(vcpu);
-	if (interrupts_blocked(vcpu) && !vcpu->nmi.injected && !vcpu->interrupt.injected)
+	if (debug_blocks_interrupts(vcpu) && !vcpu->nmi.injected && !vcpu->interrupt.injected)
 		return 1;
 	collect_nmis(vcpu);
 	if (vcpu->nmi.injected || (!vcpu->interrupt.injected && vcpu->nmi.pending &&

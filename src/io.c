@@ -66,6 +66,13 @@ static bool bus_has(struct vm *vm, enum io_bus_id id, u64 addr, int len)
 	return found;
 }
 
+static int device_access(struct vcpu *vcpu, struct io_device *dev, u64 addr, int len, void *data,
+			 bool write)
+{
+	return write ? dev->write(vcpu, dev, addr, len, data) :
+		       dev->read(vcpu, dev, addr, len, data);
+}
+
 /**
  * io_bus_access() - an access that a device in the kernel may answer
  * @vcpu: who makes it
@@ -84,10 +91,7 @@ int io_bus_access(struct vcpu *vcpu, enum io_bus_id id, u64 addr, int len, void 
 	struct io_bus *bus = srcu_dereference(vcpu->vm->bus[id], &vcpu->vm->srcu);
 	struct io_device *dev = bus ? bus_find(bus, addr, len) : NULL;
 
-	if (!dev)
-		return -EOPNOTSUPP;
-	return write ? dev->write(vcpu, dev, addr, len, data) :
-		       dev->read(vcpu, dev, addr, len, data);
+	return dev ? device_access(vcpu, dev, addr, len, data, write) : -EOPNOTSUPP;
 }
 
 static struct io_bus *bus_locked(struct vm *vm, enum io_bus_id id)
@@ -295,8 +299,7 @@ bool pio_access_atomic(struct vcpu *vcpu, u16 port, int size, bool in)
 	dev = bus ? bus_find(bus, port, size) : NULL;
 	if (dev && dev->atomic) {
 		value = in ? 0 : reg_read(vcpu, R_RAX);
-		done = !(in ? dev->read(vcpu, dev, port, size, &value) :
-			      dev->write(vcpu, dev, port, size, &value));
+		done = !device_access(vcpu, dev, port, size, &value, !in);
 	}
 	srcu_read_unlock(&vm->srcu, idx);
 	if (done && in)

@@ -581,6 +581,11 @@ void debug_inject(struct vcpu *vcpu, u64 conditions);
 void debug_step_done(struct vcpu *vcpu);
 bool debug_hits_breakpoint(struct vcpu *vcpu, gva_t at);
 bool debug_takes_int3(struct vcpu *vcpu, unsigned int len);
+static inline bool debug_blocks_interrupts(const struct vcpu *vcpu)
+{
+	return vcpu->debug.control & MINIVMM_GUESTDBG_BLOCKIRQ;
+}
+
 void debug_arm_step(struct vcpu *vcpu);	/* RFLAGS were set; or the guest has stopped */
 u64 debug_hide_step(struct vcpu *vcpu, u64 rflags);	/* RFLAGS as the client sees them */
 int debug_set(struct vcpu *vcpu, const struct minivmm_guest_debug *debug);
@@ -599,6 +604,7 @@ u64 get_cr8(struct vcpu *vcpu);
 int set_xcr(struct vcpu *vcpu, u32 index, u64 value);
 int set_dr(struct vcpu *vcpu, int dr, u64 value);
 u64 get_dr(struct vcpu *vcpu, int dr);
+bool uses_pdptrs(u64 cr0, u64 cr4, u64 efer);	/* PAE paging */
 /* Of PAE paging, from memory at cr3: 0, 1 = malformed or not there. */
 int load_pdptrs(struct vcpu *vcpu, u64 cr3);
 
@@ -707,8 +713,8 @@ int io_bus_access(struct vcpu *vcpu, enum io_bus_id bus, u64 addr, int len, void
 int exit_pio(struct vcpu *vcpu);		/* with vcpu->pio */
 /* Is it where it was at the exit? Else the client has sent it elsewhere, and that's that. */
 bool io_same_place(struct vcpu *vcpu);
-/* IN or OUT without string prefix: done by a device in the kernel (1) or to userspace (0). vcpu. */
 bool pio_access_atomic(struct vcpu *vcpu, u16 port, int size, bool in);
+/* IN or OUT without string prefix: done by a device in the kernel (1) or to userspace (0). vcpu. */
 int pio_access(struct vcpu *vcpu, u16 port, int size, bool in);
 
 /* ---- emulator.c ------------------------------------------------------------------------------ */

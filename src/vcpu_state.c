@@ -119,11 +119,6 @@ static void set_control_registers(struct vcpu *vcpu, const struct minivmm_sregs 
 	hw_set_cr4(vcpu, s->cr4);
 }
 
-static bool has_pae_paging(const struct minivmm_sregs *s)
-{
-	return (s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA);
-}
-
 /* What the bitmap of GET_SREGS reported: being delivered, or waiting for the guest to take it. */
 static void restore_interrupt(struct vcpu *vcpu, int vector)
 {
@@ -148,7 +143,7 @@ static int set_common_sregs(struct vcpu *vcpu, const struct minivmm_sregs *s, co
 	set_control_registers(vcpu, s);
 	if (pdptrs)
 		hw_set_pdptrs(vcpu, pdptrs);
-	else if (has_pae_paging(s))
+	else if (uses_pdptrs(s->cr0, s->cr4, s->efer))
 		load_pdptrs(vcpu, s->cr3);
 	hw_set_segment(vcpu, &s->cs, SEG_CS);
 	hw_set_segment(vcpu, &s->ds, SEG_DS);
@@ -191,7 +186,7 @@ static void get_sregs2(struct vcpu *vcpu, struct minivmm_sregs2 *s)
 
 	memset(s, 0, sizeof(*s));
 	get_common_sregs(vcpu, (struct minivmm_sregs *)s);
-	if (!has_pae_paging(common(s)))
+	if (!uses_pdptrs(s->cr0, s->cr4, s->efer))
 		return;
 	for (i = 0; i < ARRAY_SIZE(s->pdptrs); i++)
 		s->pdptrs[i] = hw_get_pdptr(vcpu, i);
@@ -202,7 +197,9 @@ static int set_sregs2(struct vcpu *vcpu, const struct minivmm_sregs2 *s)
 {
 	bool pdptrs = s->flags & MINIVMM_SREGS2_FLAGS_PDPTRS_VALID;
 
-	if (s->flags & ~MINIVMM_SREGS2_FLAGS_PDPTRS_VALID || (pdptrs && !has_pae_paging(common(s))))
+	if (s->flags & ~MINIVMM_SREGS2_FLAGS_PDPTRS_VALID)
+		return -EINVAL;
+	if (pdptrs && !uses_pdptrs(s->cr0, s->cr4, s->efer))
 		return -EINVAL;
 	return set_common_sregs(vcpu, common(s), pdptrs ? s->pdptrs : NULL);
 }

@@ -27,7 +27,6 @@
 #define EMU_INSN_ROOM	40
 #define EMU_PAGE	4096u
 #define EMU_BATCH	1024	/* iterations of REP between two looks at interrupts */
-#define TABLE_BATCH	8	/* the same for a write to a page table: who fills it by REP has it as data */
 
 enum emu_mode { EMU_REAL, EMU_VM86, EMU_PROT16, EMU_PROT32, EMU_LONG };	/* of the code segment */
 

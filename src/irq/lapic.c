@@ -239,8 +239,7 @@ void lapic_prepare(struct vcpu *vcpu)
 
 	if (!apic || !apic->hw)
 		return;
-	irr = lapic_hw_enabled(apic) && !(vcpu->debug.control & MINIVMM_GUESTDBG_BLOCKIRQ) ?
-	      highest_irr(apic) : -1;
+	irr = lapic_hw_enabled(apic) && !debug_blocks_interrupts(vcpu) ? highest_irr(apic) : -1;
 	update_ppr(apic);
 	if (lapic_is_delivered(apic))
 		find_eoi_exits(apic, eoi_exits);

@@ -156,12 +156,15 @@ GUEST64(sleep_for_line_5,
 	mov $1, %al; out %al, $0x21;
 	mov $0xdf, %al; out %al, $0x21;
 	movl $1, DATA;
-	sti;
-	1: hlt;
+	1: sti;
+	hlt;
+	cli;
 	cmpl $2, DATA;
-	jne 1b;
-	out %al, $0x10;
-	2: hlt;
+	je 2f;
+	incl DATA + 8;
+	jmp 1b;
+	2: out %al, $0x10;
+	hlt;
 	jmp 2b)
 
 GUEST64(on_line_5,
@@ -196,9 +199,10 @@ TEST(halted_vcpu_is_woken_by_a_line)
 	for (u32 i = 1; i <= 3; i++) {
 		CHECK_OK(irq_line(vm, 5, 1));
 		CHECK_OK(irq_line(vm, 5, 0));
-		wait_for_guest(word(vm, DATA + 4), i);
+		wait_for_guest(word(vm, DATA + 8), i);
+		CHECK_EQ(*word(vm, DATA + 4), i);
 	}
-	*word(vm, DATA) = 2;
+	*word(vm, DATA) = 2;	/* it has looked, and sleeps or is about to */
 	CHECK_OK(irq_line(vm, 5, 1));
 	CHECK_OK(join_run(r));
 	CHECK_EXIT(v, MINIVMM_EXIT_IO);
