@@ -172,19 +172,32 @@ static inline void driver_start(struct driver *d, uint64_t features, unsigned in
 	assert_int_equal(status(d), STARTED);
 }
 
-/* Messages instead of INTx: vector v writes v to address 0xfee00000. */
-static inline void driver_use_msix(struct driver *d)
+static inline unsigned int driver_msix_capability(struct driver *d)
 {
-	unsigned int cap = pci_get(d->f, d->devfn, PCI_CAPABILITY_LIST) & 0xff, v, nr;
+	unsigned int cap = pci_get(d->f, d->devfn, PCI_CAPABILITY_LIST) & 0xff;
 
 	while ((pci_get(d->f, d->devfn, cap) & 0xff) != PCI_CAP_ID_MSIX)
 		cap = pci_get(d->f, d->devfn, cap) >> 8 & 0xff;
+	return cap;
+}
+
+/* Message control. */
+static inline void driver_control_msix(struct driver *d, uint16_t flags)
+{
+	pci_put(d->f, d->devfn, driver_msix_capability(d), (uint32_t)flags << 16);
+}
+
+/* Messages instead of INTx: vector v writes v to address 0xfee00000. */
+static inline void driver_use_msix(struct driver *d)
+{
+	unsigned int cap = driver_msix_capability(d), v, nr;
+
 	nr = (pci_get(d->f, d->devfn, cap) >> 16 & PCI_MSIX_FLAGS_QSIZE) + 1;
 	for (v = 0; v < nr; v++) {
 		mmio_put(d->f, MSIX_AT + 16 * v, 8, 0xfee00000);
 		mmio_put(d->f, MSIX_AT + 16 * v + 8, 8, v);
 	}
-	pci_put(d->f, d->devfn, cap, (uint32_t)PCI_MSIX_FLAGS_ENABLE << 16);
+	driver_control_msix(d, PCI_MSIX_FLAGS_ENABLE);
 }
 
 static inline struct vring_desc *split_desc(struct driver *d, unsigned int q, unsigned int i)

@@ -167,7 +167,7 @@ static inline struct fake *fake_machine_more(struct disk *disks, unsigned int nr
 
 	f->ports.name = "port";
 	f->mmio.name = "mmio";
-	f->irqs = (struct irq_lines) { fake_irq, fake_msi };
+	f->irqs = (struct irq_lines) { fake_irq, fake_msi, NULL, NULL };
 	f->doorbells = (struct doorbells) { fake_add_bell, fake_remove_bell };
 	f->chr.write = fake_write;
 	f->chr.read = fake_read;

@@ -442,6 +442,143 @@ static void msix(void **state)
 	assert_int_equal(reg_get(&d, ISR, 1), 0);	/* messages don't set it */
 }
 
+/* ---- messages by eventfd --------------------------------------------------------------------- */
+
+#define WIRES	8
+
+/* The hypervisor's side: what GSIs stand for, and whose eventfds it has. */
+static struct {
+	unsigned int nr_routes, changes;
+	bool refuse;
+	struct { uint64_t addr; uint32_t data; int fd; } gsi[WIRES];
+} hyp;
+
+static int hyp_route(struct irq_lines *lines, int *gsi, uint64_t addr, uint32_t data)
+{
+	(void)lines;
+	if (hyp.refuse)
+		return -1;
+	if (*gsi == IRQ_NO_GSI)
+		*gsi = hyp.nr_routes++;
+	assert_in_range(*gsi, 0, WIRES - 1);
+	hyp.gsi[*gsi].addr = addr;
+	hyp.gsi[*gsi].data = data;
+	hyp.changes++;
+	return 0;
+}
+
+static int hyp_irqfd(struct irq_lines *lines, int gsi, int fd, bool on)
+{
+	(void)lines;
+	assert_int_equal(hyp.gsi[gsi].fd, on ? 0 : fd);
+	hyp.gsi[gsi].fd = on ? fd : 0;
+	return 0;
+}
+
+/* Return: how many eventfds have been written to; *data is the last one's. */
+static unsigned int hyp_messages(uint32_t *data)
+{
+	unsigned int gsi, n = 0;
+	uint64_t count;
+
+	for (gsi = 0; gsi < WIRES; gsi++) {
+		if (!hyp.gsi[gsi].fd || read(hyp.gsi[gsi].fd, &count, sizeof(count)) < 0)
+			continue;
+		n++;
+		*data = hyp.gsi[gsi].data;
+	}
+	return n;
+}
+
+static void start_wired(struct driver *d, struct fake *f)
+{
+	memset(&hyp, 0, sizeof(hyp));
+	f->irqs.route = hyp_route;
+	f->irqs.irqfd = hyp_irqfd;
+	driver_find(d, f, 60, 0);
+	driver_use_msix(d);
+	driver_start(d, SPLIT, 8);
+}
+
+static void messages_by_eventfd(void **state)
+{
+	struct fake *f = *state;
+	uint32_t data = 0;
+	struct driver d;
+
+	start_wired(&d, f);
+	driver_do(&d, 1, &one_in, 1);
+	assert_int_equal(hyp_messages(&data), 1);
+	assert_int_equal(data, 2);
+	driver_do(&d, 1, &one_in, 1);
+	assert_int_equal(hyp_messages(&data), 1);
+	assert_int_equal(hyp.changes, 1);		/* nothing is to be done for the second one */
+
+	mmio_put(f, MSIX_AT + 32 + 12, 4, 1);		/* masked: it waits, and goes with new data */
+	driver_do(&d, 1, &one_in, 1);
+	assert_int_equal(hyp_messages(&data), 0);
+	assert_int_equal(mmio_get(f, MSIX_AT + 0x800, 8), 4);
+	mmio_put(f, MSIX_AT + 32 + 8, 4, 0x77);
+	assert_int_equal(hyp_messages(&data), 0);
+	mmio_put(f, MSIX_AT + 32 + 12, 4, 0);
+	assert_int_equal(hyp_messages(&data), 1);
+	assert_int_equal(data, 0x77);
+	assert_int_equal(mmio_get(f, MSIX_AT + 0x800, 8), 0);
+	assert_int_equal(f->messages, 0);
+
+	hyp.refuse = true;				/* then by the other way */
+	mmio_put(f, MSIX_AT + 32 + 8, 4, 0x78);
+	driver_do(&d, 1, &one_in, 1);
+	assert_int_equal(f->messages, 1);
+	assert_int_equal(f->message_data, 0x78);
+}
+
+/* Who writes to the eventfd knows nothing of masks. */
+static void messages_from_outside(void **state)
+{
+	struct pci_function *function = &echo.v.function;
+	uint64_t one = 1;
+	struct fake *f = *state;
+	uint32_t data = 0;
+	struct driver d;
+	int fd;
+
+	start_wired(&d, f);
+	fd = pci_msix_eventfd(function, 1);
+	assert_true(fd >= 0);
+	assert_int_equal(hyp.gsi[0].fd, fd);
+	assert_int_equal(write(fd, &one, 8), 8);
+	assert_int_equal(hyp_messages(&data), 1);
+	assert_int_equal(data, 1);
+
+	mmio_put(f, MSIX_AT + 16 + 12, 4, 1);
+	assert_int_equal(hyp.gsi[0].fd, 0);		/* not the hypervisor's any more */
+	assert_int_equal(mmio_get(f, MSIX_AT + 0x800, 8), 0);
+	assert_int_equal(write(fd, &one, 8), 8);
+	assert_int_equal(mmio_get(f, MSIX_AT + 0x800, 8), 2);
+	assert_int_equal(write(fd, &one, 8), 8);
+	mmio_put(f, MSIX_AT + 16 + 8, 4, 0x55);
+	mmio_put(f, MSIX_AT + 16 + 12, 4, 0);
+	assert_int_equal(hyp_messages(&data), 1);	/* once, as one bit can */
+	assert_int_equal(data, 0x55);
+	assert_int_equal(mmio_get(f, MSIX_AT + 0x800, 8), 0);
+
+	driver_control_msix(&d, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	assert_int_equal(write(fd, &one, 8), 8);
+	assert_int_equal(hyp_messages(&data), 0);
+	driver_control_msix(&d, PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(hyp_messages(&data), 1);
+
+	driver_control_msix(&d, 0);			/* what comes while it's off is nothing */
+	assert_int_equal(write(fd, &one, 8), 8);
+	driver_control_msix(&d, PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(hyp_messages(&data), 0);
+	driver_control_msix(&d, 0);
+	assert_int_equal(pci_msix_eventfd(function, 1), -1);
+	assert_int_equal(pci_msix_eventfd(function, 3), -1);
+	assert_int_equal(f->messages, 0);
+}
+
 static unsigned int interrupts_of(struct driver *d, const struct buffer *b)
 {
 	unsigned int before = d->f->messages;
@@ -739,6 +876,8 @@ int main(void)
 		echo_test(chains_out_of_order),
 		echo_test(intx),
 		echo_test(msix),
+		echo_test(messages_by_eventfd),
+		echo_test(messages_from_outside),
 		echo_test(interrupts_are_suppressed),
 		echo_test(kicks_are_suppressed),
 		echo_test(buffers_outside),

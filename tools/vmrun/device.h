@@ -31,7 +31,17 @@ struct chardev {
 struct irq_lines {
 	void (*set)(struct irq_lines *lines, unsigned int gsi, int level);
 	void (*msi)(struct irq_lines *lines, uint64_t addr, uint32_t data);
+
+	/*
+	 * Messages by eventfd: route() has a GSI (IRQ_NO_GSI: a new one) stand for a message, irqfd()
+	 * lets writes to an eventfd send it, or not any more. Return: 0, or -1 when there is none to
+	 * be had; then msi() is the way. NULL: never.
+	 */
+	int (*route)(struct irq_lines *lines, int *gsi, uint64_t addr, uint32_t data);
+	int (*irqfd)(struct irq_lines *lines, int gsi, int fd, bool on);
 };
+
+#define IRQ_NO_GSI	(-1)
 
 /* Addresses where a guest's write does nothing but wake the holder of an eventfd. */
 struct doorbells {

@@ -154,6 +154,11 @@ void pci_remove_msix(struct pci_function *f);
 bool pci_msix_enabled(struct pci_function *f);
 /* From any thread. A vector that is masked stays pending. */
 void pci_msix_send(struct pci_function *f, unsigned int vector);
+/*
+ * While MSI-X is enabled: an eventfd by which somebody else, such as the host's kernel, sends the
+ * vector. It stays pci_remove_msix()'s. Return: -1 when there is none to be had.
+ */
+int pci_msix_eventfd(struct pci_function *f, unsigned int vector);
 /* pci.c: message control may have changed. */
 void pci_msix_update(struct pci_function *f);
 

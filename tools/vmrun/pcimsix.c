@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-/* MSI-X: a table of messages in a BAR, the bits of those that wait, and the masks. */
+/*
+ * MSI-X: a table of messages in a BAR, the bits of those that wait, and the masks.
+ *
+ * Where the hypervisor can, a vector is sent by a write to its eventfd. Somebody else may do that, too
+ * (pci_msix_eventfd()): what is written while the vector is masked waits in the eventfd, which is
+ * then not the hypervisor's.
+ */
 #include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "pci.h"
 
 #define PBA_OFFSET	0x800
+
+/* A way to send a vector. */
+struct wire {
+	int fd, gsi;
+	bool on;			/* the eventfd is the hypervisor's */
+	bool outside;			/* others write to it, who don't know of masks */
+	uint64_t addr;			/* what the GSI stands for */
+	uint32_t data;
+};
 
 struct pci_msix {
 	pthread_mutex_t lock;
@@ -18,24 +35,90 @@ struct pci_msix {
 	struct {
 		uint32_t addr_lo, addr_hi, data, control;
 	} table[PCI_MSIX_MAX];
+	struct wire wires[PCI_MSIX_MAX];
 };
 
 _Static_assert(sizeof(((struct pci_msix *)0)->table[0]) == PCI_MSIX_ENTRY_SIZE, "a table's entry");
 _Static_assert(PCI_MSIX_MAX * PCI_MSIX_ENTRY_SIZE <= PBA_OFFSET, "table and bits don't overlap");
 
-/* What waits and may go. */
+static bool may_go(const struct pci_msix *m, unsigned int i)
+{
+	return m->enabled && !m->masked && !(m->table[i].control & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+}
+
+/* Return: whether writes to the vector's eventfd send the message that the table has now. */
+static bool connect_wire(struct pci_msix *m, unsigned int i)
+{
+	uint64_t addr = (uint64_t)m->table[i].addr_hi << 32 | m->table[i].addr_lo;
+	struct wire *w = &m->wires[i];
+
+	if (!m->irqs->route)
+		return false;
+	if (w->fd < 0)
+		w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->fd < 0)
+		return false;
+	if (w->gsi == IRQ_NO_GSI || w->addr != addr || w->data != m->table[i].data) {
+		if (m->irqs->route(m->irqs, &w->gsi, addr, m->table[i].data))
+			return false;
+		w->addr = addr;
+		w->data = m->table[i].data;
+	}
+	if (!w->on)
+		w->on = !m->irqs->irqfd(m->irqs, w->gsi, w->fd, true);
+	return w->on;
+}
+
+static void disconnect_wire(struct pci_msix *m, unsigned int i)
+{
+	struct wire *w = &m->wires[i];
+
+	if (w->on)
+		m->irqs->irqfd(m->irqs, w->gsi, w->fd, false);
+	w->on = false;
+}
+
+static void send(struct pci_msix *m, unsigned int i)
+{
+	uint64_t one = 1;
+
+	if (!connect_wire(m, i) || write(m->wires[i].fd, &one, sizeof(one)) != sizeof(one))
+		m->irqs->msi(m->irqs, (uint64_t)m->table[i].addr_hi << 32 | m->table[i].addr_lo,
+			     m->table[i].data);
+}
+
+/* What others sent while it was masked. */
+static void collect(struct pci_msix *m)
+{
+	unsigned int i;
+	uint64_t n;
+
+	for (i = 0; i < m->nr; i++)
+		if (m->wires[i].outside && !m->wires[i].on &&
+		    read(m->wires[i].fd, &n, sizeof(n)) == sizeof(n) && m->enabled)
+			m->pending |= 1ULL << i;
+}
+
+/* Masks or messages may have changed: what waits and may go. */
 static void flush(struct pci_msix *m)
 {
 	unsigned int i;
 
-	for (i = 0; m->enabled && !m->masked && i < m->nr; i++) {
+	collect(m);
+	for (i = 0; i < m->nr; i++) {
 		uint64_t bit = 1ULL << i;
 
-		if (!(m->pending & bit) || (m->table[i].control & PCI_MSIX_ENTRY_CTRL_MASKBIT))
+		if (!may_go(m, i)) {
+			if (m->wires[i].outside)
+				disconnect_wire(m, i);
 			continue;
-		m->pending &= ~bit;
-		m->irqs->msi(m->irqs, (uint64_t)m->table[i].addr_hi << 32 | m->table[i].addr_lo,
-			     m->table[i].data);
+		}
+		if (m->wires[i].outside)
+			connect_wire(m, i);
+		if (m->pending & bit) {
+			m->pending &= ~bit;
+			send(m, i);
+		}
 	}
 }
 
@@ -66,6 +149,8 @@ static void msix_access(void *opaque, struct bus_access *a)
 	unsigned int i;
 
 	pthread_mutex_lock(&m->lock);
+	if (!a->write && a->offset >= PBA_OFFSET)
+		collect(m);
 	for (i = 0; i < a->len; i++) {
 		if (!a->write)
 			a->data[i] = read_byte(m, a->offset + i);
@@ -92,8 +177,11 @@ int pci_add_msix(struct pci_function *f, unsigned int bar, unsigned int nr, stru
 	pthread_mutex_init(&m->lock, NULL);
 	m->irqs = irqs;
 	m->nr = nr;
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		m->table[i].control = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		m->wires[i].fd = -1;
+		m->wires[i].gsi = IRQ_NO_GSI;
+	}
 	m->capability = pci_add_capability(f, PCI_CAP_ID_MSIX, &body, sizeof(body));
 	f->writable[m->capability + PCI_MSIX_FLAGS + 1] =
 		(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) >> 8;
@@ -104,8 +192,15 @@ int pci_add_msix(struct pci_function *f, unsigned int bar, unsigned int nr, stru
 
 void pci_remove_msix(struct pci_function *f)
 {
+	unsigned int i;
+
 	if (!f->msix)
 		return;
+	for (i = 0; i < f->msix->nr; i++) {
+		disconnect_wire(f->msix, i);
+		if (f->msix->wires[i].fd >= 0)
+			close(f->msix->wires[i].fd);
+	}
 	pthread_mutex_destroy(&f->msix->lock);
 	free(f->msix);
 	f->msix = NULL;
@@ -118,6 +213,7 @@ void pci_msix_update(struct pci_function *f)
 
 	memcpy(&control, f->config + m->capability + PCI_MSIX_FLAGS, sizeof(control));
 	pthread_mutex_lock(&m->lock);
+	collect(m);
 	m->enabled = control & PCI_MSIX_FLAGS_ENABLE;
 	m->masked = control & PCI_MSIX_FLAGS_MASKALL;
 	if (!m->enabled)
@@ -141,9 +237,24 @@ void pci_msix_send(struct pci_function *f, unsigned int vector)
 	struct pci_msix *m = f->msix;
 
 	pthread_mutex_lock(&m->lock);
-	if (m->enabled && vector < m->nr) {
+	if (vector < m->nr && may_go(m, vector))
+		send(m, vector);
+	else if (m->enabled && vector < m->nr)
 		m->pending |= 1ULL << vector;
+	pthread_mutex_unlock(&m->lock);
+}
+
+int pci_msix_eventfd(struct pci_function *f, unsigned int vector)
+{
+	struct pci_msix *m = f->msix;
+	int fd = -1;
+
+	pthread_mutex_lock(&m->lock);
+	if (m->enabled && vector < m->nr && connect_wire(m, vector)) {
+		m->wires[vector].outside = true;
+		fd = m->wires[vector].fd;
 		flush(m);
 	}
 	pthread_mutex_unlock(&m->lock);
+	return fd;
 }

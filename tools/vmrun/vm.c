@@ -124,24 +124,6 @@ static int create_chips(struct vm *vm, struct error *err)
 	return 0;
 }
 
-static void set_irq(struct irq_lines *lines, unsigned int gsi, int level)
-{
-	struct vm *vm = (struct vm *)((char *)lines - offsetof(struct vm, irqs));
-	struct minivmm_irq_level l = { .irq = gsi, .level = level };
-
-	/* It can fail only for a line that doesn't exist; a device's lines are constants. */
-	ioctl(vm->fd, MINIVMM_IRQ_LINE, &l);
-}
-
-static void send_msi(struct irq_lines *lines, uint64_t addr, uint32_t data)
-{
-	struct vm *vm = (struct vm *)((char *)lines - offsetof(struct vm, irqs));
-	struct minivmm_msi m = { .address_lo = addr, .address_hi = addr >> 32, .data = data };
-
-	/* A message to nowhere is the guest's own, and lost as on a PC. */
-	ioctl(vm->fd, MINIVMM_SIGNAL_MSI, &m);
-}
-
 /* Of any length where the hypervisor can: then it needn't look at the instruction. */
 static int set_doorbell(struct doorbells *d, uint64_t addr, int fd, __u32 flags)
 {
@@ -167,7 +149,7 @@ int vm_create(struct vm *vm, const struct options *o, struct error *err)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->sys = vm->fd = -1;
-	vm->irqs = (struct irq_lines) { set_irq, send_msi };
+	vm_create_irqs(vm);
 	vm->doorbells = (struct doorbells) { add_doorbell, remove_doorbell };
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
@@ -192,6 +174,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->fd);
 	if (vm->sys >= 0)
 		close(vm->sys);
+	vm_destroy_irqs(vm);
 	pthread_cond_destroy(&vm->changed);
 	pthread_mutex_destroy(&vm->lock);
 	memset(vm, 0, sizeof(*vm));

@@ -47,12 +47,17 @@ struct vm_owner {
 	void (*debugged)(struct vm_owner *o, struct vcpu *cpu);
 };
 
+#define VM_MESSAGES	256
+
 struct vm {
 	int sys, fd;
 	bool is_kvm;
 	const char *kvm_mmu;		/* its mode, for people */
 	size_t run_size;
 	struct irq_lines irqs;
+	pthread_mutex_t routes_lock;
+	unsigned int nr_messages;	/* 0 until there is need: then it's the default routes */
+	struct minivmm_msi messages[VM_MESSAGES];
 	struct doorbells doorbells;
 	unsigned int doorbell_len;	/* of the writes that ring them; 0: any */
 	struct bus *ports, *mmio;
@@ -113,6 +118,10 @@ int vm_nmi(struct vm *vm, struct error *err);
 /* MINIVMM_VM_MMU_* of this VM, 0 when the hypervisor doesn't say. */
 unsigned int vm_mmu(const struct vm *vm);
 int vm_check_extension(const struct vm *vm, unsigned int cap);
+
+/* irqlines.c: vm->irqs */
+void vm_create_irqs(struct vm *vm);
+void vm_destroy_irqs(struct vm *vm);
 
 /* vcpu.c */
 void *vcpu_thread(void *opaque);
