@@ -70,7 +70,7 @@ struct emulator {
 	bool pio_ready;			/* pio_data holds what an IN has brought */
 
 	struct translation tlb[NR_TLB];
-	hva_t code;			/* of tlb[TLB_CODE], if that holds something */
+	struct kept_walk code;		/* of tlb[TLB_CODE], if that holds something */
 	struct guest_fault fault;	/* of the last walk, if it found one */
 
 	bool single;			/* TF, or an interrupt shadow: one instruction */
@@ -503,18 +503,16 @@ enum emu_result emu_host_probe(struct emu *e, u64 linear, unsigned int access)
 static noinline enum emu_result find_code(struct emulator *em, gva_t linear, u32 access)
 {
 	struct translation *t = &em->tlb[TLB_CODE];
-	struct memslot *slot;
-	enum emu_result r;
+	int r;
 
-	r = tlb_fill(em, t, linear, access);
-	if (r != EMU_OK)
-		return r;
-	slot = vcpu_gfn_to_slot(em->vcpu, gpa_to_gfn(t->gpa));
-	if (!slot) {
-		t->page = NO_PAGE;
+	t->page = NO_PAGE;
+	r = walk_guest_code(em->vcpu, linear, access, &em->code, &em->fault);
+	if (r)
+		return no_translation(em, r);
+	if (!em->code.code)
 		return unhandled(em, "it isn't in memory");
-	}
-	em->code = slot_hva(slot, gpa_to_gfn(t->gpa));
+	t->page = linear & PAGE_MASK;
+	t->access = access;
 	return EMU_OK;
 }
 
@@ -532,7 +530,7 @@ enum emu_result emu_host_fetch(struct emu *e, u64 linear, void *bytes, unsigned 
 		if (r != EMU_OK)
 			return r;
 	}
-	hva = em->code + offset_in_page(linear);
+	hva = em->code.code + offset_in_page(linear);
 	if (len < 8)
 		return __copy_from_user(bytes, (void __user *)hva, len) ? host_error(em, -EFAULT) :
 									   EMU_OK;

@@ -702,6 +702,20 @@ void mmu_write_protect(struct vm *vm, const struct memslot *slot, gfn_t start, g
  */
 int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct guest_fault *fault);
 
+/* A walk for a fetch, with all that it depended on, so that a few reads tell if it still holds. */
+struct kept_walk {
+	hva_t code;		/* of the page that was found; 0 = it isn't memory */
+	int count;		/* of entries; 0 = nothing is kept */
+	u32 access;
+	gva_t page;
+	u64 cr3, cr4, efer, generation;
+	hva_t entry_hva[4];
+	u64 entry[4];
+};
+
+int walk_guest_code(struct vcpu *vcpu, gva_t gva, u32 access, struct kept_walk *kept,
+		    struct guest_fault *fault);
+
 /* ---- io.c: the buses, and port I/O ------------------------------------------------------------- */
 
 int io_bus_register(struct vm *vm, enum io_bus_id bus, u64 addr, u64 len, struct io_device *dev);

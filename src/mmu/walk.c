@@ -349,3 +349,89 @@ int walk_guest_tables(struct vcpu *vcpu, gva_t gva, u32 access, struct guest_wal
 	gw->levels = PAGING_32;
 	return walk(vcpu, gva, access, PAGING_32, &gw->gpa, fault, gw);
 }
+
+/* One look at each entry that the walk met: with the same ones it would end where it ended. */
+static bool same_entries(const struct kept_walk *kept)
+{
+	u64 entry;
+	int i;
+
+	__uaccess_begin_nospec();
+	for (i = 0; i < kept->count; i++) {
+		unsafe_get_user(entry, (u64 __user *)kept->entry_hva[i], changed);
+		if (entry != kept->entry[i])
+			goto changed;
+	}
+	__uaccess_end();
+	return true;
+changed:
+	__uaccess_end();
+	return false;
+}
+
+/* What else a fetch's walk depends on. SMEP is in CR4; WP, SMAP and AC don't matter to fetches. */
+static bool still_holds(struct vcpu *vcpu, const struct kept_walk *kept, gva_t page, u32 access)
+{
+	return kept->count && kept->page == page && kept->access == access &&
+	       kept->cr3 == vcpu_cr3(vcpu) && kept->cr4 == vcpu->cr4 && kept->efer == vcpu->efer &&
+	       kept->generation == vcpu_slots_generation(vcpu) && same_entries(kept);
+}
+
+static void keep_walk(struct vcpu *vcpu, struct kept_walk *kept, const struct guest_walk *gw)
+{
+	int level, n = 0;
+
+	for (level = gw->levels; level >= gw->level; level--, n++) {
+		struct memslot *slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gw->entry_gpa[level]));
+
+		kept->entry_hva[n] = gpa_to_hva(slot, gw->entry_gpa[level]);
+		kept->entry[n] = gw->entry[level];
+	}
+	kept->cr3 = vcpu_cr3(vcpu);
+	kept->cr4 = vcpu->cr4;
+	kept->efer = vcpu->efer;
+	kept->generation = vcpu_slots_generation(vcpu);
+	kept->count = n;
+}
+
+/* A new one, which is kept if it has four levels. */
+static noinline int walk_and_keep(struct vcpu *vcpu, gva_t gva, u32 access, struct kept_walk *kept,
+				  struct guest_fault *fault)
+{
+	struct guest_walk gw;
+	struct memslot *slot;
+	int r;
+
+	kept->count = 0;
+	if (is_long_mode(vcpu))
+		r = walk_guest_tables(vcpu, gva, access, &gw, fault);
+	else
+		r = walk_guest(vcpu, gva, access, &gw.gpa, fault);
+	if (r)
+		return r;
+	slot = vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gw.gpa));
+	kept->code = slot ? slot_hva(slot, gpa_to_gfn(gw.gpa)) : 0;
+	kept->page = gva & PAGE_MASK;
+	kept->access = access;
+	if (slot && is_long_mode(vcpu))
+		keep_walk(vcpu, kept, &gw);
+	return 0;
+}
+
+/**
+ * walk_guest_code() - walk_guest() for a fetch, which most likely is from the page of the last one
+ * @vcpu: the vCPU
+ * @gva: the linear address
+ * @access: ACCESS_FETCH and perhaps ACCESS_USER
+ * @kept: of the same vCPU; all zero to begin with. Its code is where the page is, or 0 = not in memory
+ * @fault: filled in when the guest is to get a #PF
+ *
+ * Context, return: as walk_guest().
+ */
+int walk_guest_code(struct vcpu *vcpu, gva_t gva, u32 access, struct kept_walk *kept,
+		    struct guest_fault *fault)
+{
+	if (still_holds(vcpu, kept, gva & PAGE_MASK, access))
+		return 0;
+	return walk_and_keep(vcpu, gva, access, kept, fault);
+}

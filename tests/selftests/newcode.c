@@ -117,6 +117,58 @@ TEST(client_changes_the_instruction_that_waits)
 	CHECK_EQ(r.rcx, 0x66666666);
 }
 
+#define LINEAR		0x40000000	/* of a 2M page, until here it gets tables */
+#define TABLES		0x30000		/* two of them */
+#define PAGES		0x32000		/* of code, two */
+#define PDE		(PAGE_TABLES + 3 * PAGE)
+
+GUEST64(call_again,
+1:	invlpg (%rsi);
+	call *%rsi;
+	jmp 1b)
+
+GUEST64(store_eax,
+	mov %eax, (%rbx);
+	ret)
+
+GUEST64(store_ecx,
+	mov %ecx, (%rbx);
+	ret)
+
+/* An instruction that is emulated lies at one address, but where that is changes, level by level. */
+TEST(other_page_at_the_address)
+{
+	struct vcpu *v = BOOT(LONG64, call_again);
+	struct minivmm_regs r = get_regs(v);
+	u64 *pde = (u64 *)(v->vm->mem + PDE), *pte[2];
+	int table = 0, page = 0;
+
+	LOAD(v->vm, PAGES, store_eax);
+	LOAD(v->vm, PAGES + PAGE, store_ecx);
+	for (int i = 0; i < 2; i++) {
+		pte[i] = (u64 *)(v->vm->mem + TABLES + i * PAGE);
+		*pte[i] = PAGES | 3;
+	}
+	*pde = TABLES | 3;
+	r.rsi = LINEAR;
+	r.rbx = MMIO;
+	r.rax = 0xaaaaaaaa;
+	r.rcx = 0xcccccccc;
+	set_regs(v, &r);
+	for (int i = 0; i < 200; i++) {
+		u32 value;
+
+		RUN_TO(v, MINIVMM_EXIT_MMIO);
+		memcpy(&value, v->run->mmio.data, 4);
+		CHECK_EQ(value, page ? 0xcccccccc : 0xaaaaaaaa);
+		if (i % 3 == 0)
+			*pde = (TABLES + (table ^= 1) * PAGE) | 3;
+		if (i % 5 < 2)
+			page ^= 1;
+		*pte[table] = (PAGES + page * PAGE) | 3;
+	}
+}
+
 /* ---- by another vCPU ------------------------------------------------------------------------- */
 
 /* What is stored is one register's value or the other's. They differ in one byte: none is ever torn. */

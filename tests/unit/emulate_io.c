@@ -343,6 +343,17 @@ int walk_guest(struct vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, struct gues
 	return 0;
 }
 
+int walk_guest_code(struct vcpu *vcpu, gva_t gva, u32 access, struct kept_walk *kept,
+		    struct guest_fault *fault)
+{
+	gpa_t gpa;
+	int r = walk_guest(vcpu, gva, access, &gpa, fault);
+	struct memslot *slot = r ? NULL : vcpu_gfn_to_slot(vcpu, gpa_to_gfn(gpa));
+
+	kept->code = slot ? slot_hva(slot, gpa_to_gfn(gpa)) : 0;
+	return r;
+}
+
 /* ---- a device that remembers ----------------------------------------------------------------- */
 
 struct toy {

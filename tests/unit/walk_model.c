@@ -447,6 +447,97 @@ static void entries_that_change(void **state)
 	assert_int_equal(*(u64 *)ram & (PM_A | PM_P), 0);
 }
 
+/* ---- a walk that is kept ----------------------------------------------------------------------- */
+
+/* Something that a fetch's walk depends on, or not, becomes another. */
+static void change_something(struct pm_cpu *c, struct pm_access *a)
+{
+	u64 *entry = (u64 *)(ram + dice(4) * PAGE_SIZE + dice(2) * 8);
+	static u8 moved[RAM_SIZE] __attribute__((aligned(4096)));
+
+	switch (dice(16)) {
+	case 0:
+		*entry ^= 1ull << dice(16);
+		break;
+	case 1:
+		*entry ^= PM_XD;
+		break;
+	case 2:
+		*entry = dice(5) * PAGE_SIZE | PM_P | PM_W | PM_U;
+		break;
+	case 3:
+		c->smep ^= 1;
+		break;
+	case 4:
+		c->nxe ^= 1;
+		break;
+	case 5:
+		c->cr3 = dice(2) * PAGE_SIZE;
+		break;
+	case 6:
+		a->address = dice(2) * PAGE_SIZE | 0x123;
+		break;
+	case 7:
+		a->user = dice(2);
+		break;
+	case 8:		/* the slot's memory is elsewhere now, where nothing is mapped, or back */
+		ram_slot.hva = (hva_t)(ram_slot.hva == (hva_t)ram ? moved : ram);
+		no_slots.generation++;
+		break;
+	case 9:
+		c->mode = c->mode == PM_LONG ? PM_PAE : PM_LONG;
+		break;
+	case 10:
+		unreadable = dice(4) ? NULL : entry;
+		break;
+	case 11:
+		plain();
+		c->cr3 = 0;
+		break;
+	}
+}
+
+/* What is kept is used as long as a new walk would end there, and no longer. */
+static void kept_walk(void **state)
+{
+	struct pm_cpu c = plain();
+	struct pm_access a = { .fetch = true };
+	struct kept_walk kept = { };
+	struct guest_fault fault, fault_now;
+	u32 access, hits = 0, walks = 0;
+	hva_t before;
+	int r, r_now;
+	gpa_t gpa;
+
+	for (u32 i = 0; i < rounds; i++) {
+		change_something(&c, &a);
+		use_state(&c, false);
+		access = ACCESS_FETCH | (a.user ? ACCESS_USER : 0);
+		before = kept.code;
+		kept.code = 1;
+		r = walk_guest_code(&vcpu, a.address, access, &kept, &fault);
+		if (!r && kept.code == 1) {
+			hits++;
+			kept.code = before;
+		}
+		r_now = walk_guest(&vcpu, a.address, access, &gpa, &fault_now);
+		assert_int_equal(r, r_now);
+		if (r == 1)
+			assert_int_equal(fault.error_code, fault_now.error_code);
+		if (r) {	/* seldom for long */
+			ram_slot.hva = (hva_t)ram;
+			no_slots.generation++;
+			unreadable = NULL;
+			plain();
+			continue;
+		}
+		walks += c.mode == PM_LONG;
+		assert_int_equal(kept.code, gpa < RAM_SIZE ? ram_slot.hva + (gpa & PAGE_MASK) :
+				 gpa / PAGE_SIZE == ROM / PAGE_SIZE ? (hva_t)rom : 0);
+	}
+	assert_in_range(hits, walks / 4, walks / 4 * 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +551,7 @@ int main(void)
 		cmocka_unit_test_setup(tables_that_cannot_be_read, set_up),
 		cmocka_unit_test_setup(tables_outside_memory, set_up),
 		cmocka_unit_test_setup(entries_that_change, set_up),
+		cmocka_unit_test_setup(kept_walk, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
