@@ -2,8 +2,9 @@
 /*
  * Lists of entries: those that map a page of guest memory, and those that point to a table.
  *
- * Most have one entry, which is kept in the word itself. More are in a chain of blocks, of which only
- * the first may have room: what is taken out is replaced by the first block's last.
+ * Most never have more than one entry, which is kept in the word itself. Others are in a chain of
+ * blocks, of which only the first may have room: what is taken out is replaced by the first block's
+ * last.
  */
 #include "mmu/mmu.h"
 
@@ -67,8 +68,8 @@ found:
 			rmap->word = (unsigned long)first->next | RMAP_CHAIN;
 			rmap_block_free(first);
 		}
-	} else if (first->count == 1) {
-		rmap->word = (unsigned long)first->entry[0];
+	} else if (!first->count) {	/* not sooner: a page that had two mappings soon has again */
+		rmap->word = 0;
 		rmap_block_free(first);
 	}
 	return true;
