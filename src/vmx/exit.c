@@ -186,7 +186,7 @@ static int move_to_cr(struct vcpu *vcpu, int cr, u64 value)
 	int r;
 
 	/* outside 64-bit mode the upper half of the register isn't looked at */
-	if (!is_64bit_code(vcpu))
+	if (value >> 32 && !is_64bit_code(vcpu))
 		value = (u32)value;
 	switch (cr) {
 	case 0:
@@ -223,7 +223,6 @@ static int handle_cr_access(struct vmx_vcpu *vmx)
 	struct vcpu *vcpu = &vmx->vcpu;
 	u64 qual = vmx_exit_qual(vmx);
 	int cr = qual & 15, reg = (qual >> 8) & 15;
-	u64 cr0 = vcpu_cr0(vcpu);
 
 	switch ((qual >> 4) & 3) {
 	case 0:
@@ -231,9 +230,9 @@ static int handle_cr_access(struct vmx_vcpu *vmx)
 	case 1:
 		return move_from_cr(vcpu, cr, reg);
 	case 2:		/* CLTS */
-		return finish_or_gp(vcpu, set_cr0(vcpu, cr0 & ~(u64)X86_CR0_TS));
+		return finish_or_gp(vcpu, set_cr0(vcpu, vcpu_cr0(vcpu) & ~(u64)X86_CR0_TS));
 	default:	/* LMSW: PE can be set by it and not cleared */
-		return finish_or_gp(vcpu, set_cr0(vcpu, (cr0 & ~14ull) | ((qual >> 16) & 15)));
+		return finish_or_gp(vcpu, set_cr0(vcpu, (vcpu_cr0(vcpu) & ~14ull) | (qual >> 16 & 15)));
 	}
 }
 
