@@ -333,6 +333,12 @@ static u64 *leaf_entry(struct vcpu *vcpu, struct shadow_fault *sf)
 	return entry;
 }
 
+/* Was the page used before this fault? If not, its neighbours have hardly been either. */
+static bool guest_accessed(const struct shadow_fault *sf)
+{
+	return sf->gw.entry[sf->gw.level] & PTE_A;
+}
+
 /* mmu_lock held. 1, or MMU_EMULATE. */
 static int map_fault(struct vcpu *vcpu, struct shadow_fault *sf, struct leaf *leaf)
 {
@@ -369,7 +375,7 @@ static int map_fault(struct vcpu *vcpu, struct shadow_fault *sf, struct leaf *le
 	}
 	if (level == 1 && page->role.direct)
 		map_around(vcpu, sf, page, entry - page->table);
-	else if (level == 1 && is_new)
+	else if (level == 1 && is_new && guest_accessed(sf))
 		prefetch_around(vcpu, sf, page, entry - page->table);
 	return 1;
 }
@@ -470,9 +476,10 @@ static bool choose_rights(struct vcpu *vcpu, struct shadow_fault *sf)
 static int no_memory(struct vcpu *vcpu, const struct shadow_fault *sf)
 {
 	struct vcpu_mmu *mmu = vcpu->mmu;
-	bool user_page = sf->gw.may[sf->gw.level] & CAN_USER;
+	bool by_ac = sf->gw.may[sf->gw.level] & CAN_USER && !(sf->access & ACCESS_USER) &&
+		     vcpu->cr4 & X86_CR4_SMAP;
 
-	if (user_page == !!(sf->access & ACCESS_USER) && !(sf->access & ACCESS_FETCH)) {
+	if (!by_ac && !(sf->access & ACCESS_FETCH)) {
 		mmu->mmio.page = sf->gva & PAGE_MASK;
 		mmu->mmio.gpa = sf->gw.gpa & PAGE_MASK;
 		mmu->mmio.access = sf->access;
@@ -543,8 +550,8 @@ int mmu_page_fault(struct vcpu *vcpu, gva_t gva, u32 error_code, gpa_t *gpa)
 		*gpa = vcpu->mmu->mmio.gpa | offset_in_page(gva);
 		r = MMU_EMULATE;
 	} else {
-		/* a supervisor's access that CPL 3 didn't make itself: to the GDT, IDT, TSS */
-		if (!(sf.access & ACCESS_USER) && hw_cpl(vcpu) == 3)
+		/* a supervisor's access that CPL 3 didn't make itself, to the GDT, IDT, TSS: SMAP cares */
+		if (!(sf.access & ACCESS_USER) && vcpu->cr4 & X86_CR4_SMAP && hw_cpl(vcpu) == 3)
 			sf.access |= ACCESS_IMPLICIT;
 		sf.gw.gpa = INVALID_GPA;
 		r = shadow_fault(vcpu, &sf);

@@ -177,6 +177,7 @@ static void invalidate_address(struct vcpu *vcpu, gva_t gva)
 	struct vm *vm = vcpu->vm;
 	bool four = mmu->role.level == ROOT_LEVEL;
 	struct mmu_page *page = mmu->root[four ? 0 : (gva >> 30) & 3];
+	struct memslot *slot;
 	unsigned int i;
 	u64 new;
 
@@ -189,8 +190,9 @@ static void invalidate_address(struct vcpu *vcpu, gva_t gva)
 	}
 	if (!page || list_empty(&page->unsync_link))
 		return;
-	if (!shadow_read_entries(vm, gfn_to_gpa(page->gfn) + guest_offset(page, i),
-				 page->role.guest_levels, &new, 1))
+	slot = vcpu_gfn_to_slot(vcpu, page->gfn);
+	if (!slot || !read_hva(slot_hva(slot, page->gfn) + guest_offset(page, i),
+			       page->role.guest_levels, &new, 1))
 		shadow_zap_entry(vm, &page->table[i]);
 	else if (new != page->guest[i])
 		sync_entry(vm, page, i, new);
