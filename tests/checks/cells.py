@@ -80,6 +80,10 @@ def net(**environment):
     return Command(["tests/lab/net/run"], expect="net: passed", environment=environment)
 
 
+def vhost(**environment):
+    return Command(["tests/lab/vhost/run"], expect="vhost: passed", environment=environment)
+
+
 def gdb(mmu, cpus, **environment):
     environment = {"MMU": mmu, "GUEST_CPUS": str(cpus)} | environment
     return Command(["tests/lab/gdb/run"], expect="gdb: passed", environment=environment)
@@ -277,6 +281,11 @@ MORE_CELLS += [
             "net_shadow": net(MMU="shadow"),
             "net_kvm": net(DEV="/dev/kvm"),
             "kvm_lines": virtio(DEV="/dev/kvm", APPEND="pci=nomsi acpi=off"),
+            "vhost": vhost(MMU="ept"),
+            "vhost_shadow": vhost(MMU="shadow"),
+            "vhost_kvm": vhost(DEV="/dev/kvm"),
+            "tap": vhost(MMU="ept", VHOST="off"),
+            "tap_lines": vhost(MMU="ept", APPEND="pci=nomsi"),
         },
     )
 ]

@@ -218,6 +218,12 @@ static void networks(void **state)
 	assert_int_equal(o.nets[2].forwards[0].guest_port, 8080);
 	assert_true(o.nets[2].forwards[1].udp);
 	assert_memory_equal(&o.nets[2].forwards[1].guest, "\x0a\0\2\x10", 4);
+	assert_int_equal(o.nets[1].vhost, VHOST_IF_THERE);
+	assert_int_equal(parse("kernel --net tap,vhost=on --net tap,vhost=off"), OPTIONS_RUN);
+	assert_int_equal(o.nets[0].vhost, VHOST_ON);
+	assert_int_equal(o.nets[1].vhost, VHOST_OFF);
+	assert_bad("kernel --net tap,vhost=maybe", "on or off");
+	assert_bad("kernel --net user,vhost=on", "vhost");
 	assert_bad("kernel --net wifi", "user or tap");
 	assert_bad("kernel --net user,ifname=x", "ifname");
 	assert_bad("kernel --net tap,no-host", "no-host");

@@ -225,12 +225,21 @@ static void echo_reset(struct virtio_device *v)
 	((struct echo *)v)->kept = 0;
 }
 
+static unsigned int rewired;
+
+static void echo_rewired(struct virtio_device *v)
+{
+	(void)v;
+	rewired++;
+}
+
 static const struct virtio_class echo_class = {
 	.name = "echo",
 	.id = 60,
 	.pci_class = 0xff0000,
 	.notify = echo_notify,
 	.reset = echo_reset,
+	.rewired = echo_rewired,
 };
 
 static struct echo echo;
@@ -643,6 +652,74 @@ static void kicks_are_suppressed(void **state)
 	assert_int_equal(*word_at(&d, DEVICE_AT(0)), 0);
 }
 
+/* ---- lent queues ----------------------------------------------------------------------------- */
+
+/* As the host's kernel would: gives back what the driver made available, and nothing in it. */
+static void serve_lent(struct driver *d, uint16_t from)
+{
+	uint16_t avail = *avail_index(d, 0), *used = word_at(d, DEVICE_AT(0) + 2);
+	struct vring_used_elem *e;
+
+	for (; from != avail; from++) {
+		e = mem_at(&d->f->mem, DEVICE_AT(0) + 4 + 8 * (*used % 8), 8);
+		*e = (struct vring_used_elem) { *word_at(d, DRIVER_AT(0) + 4 + 2 * (from % 8)), 99 };
+		++*used;
+	}
+	*word_at(d, DEVICE_AT(0)) = VRING_USED_F_NO_NOTIFY;
+}
+
+static void queues_are_lent(void **state)
+{
+	struct virtq *q = &echo.v.queues[0];
+	unsigned int id, i;
+	struct driver d;
+	uint32_t len;
+
+	driver_find(&d, *state, 60, 0);
+	driver_start(&d, SPLIT, 8);
+	for (i = 0; i < 11; i++)
+		driver_do(&d, 0, &one_in, 1);
+	assert_int_equal(virtq_lend(q), 11);
+	driver_add(&d, 0, &one_in, 1);
+	driver_kick(&d, 0);
+	assert_false(driver_used(&d, 0, &id, &len));
+	serve_lent(&d, 11);
+	assert_true(driver_used(&d, 0, &id, &len));
+	assert_int_equal(len, 99);
+
+	driver_add(&d, 0, &one_in, 1);		/* a notification that nobody took */
+	driver_kick(&d, 0);
+	virtq_take_back(q, 12);
+	fake_serve(d.f);
+	assert_true(driver_used(&d, 0, &id, &len));
+	assert_int_not_equal(len, 99);
+	assert_int_equal(*word_at(&d, DEVICE_AT(0)), 0);
+	for (i = 0; i < 11; i++)
+		driver_do(&d, 0, &one_in, 1);
+
+	virtq_lend(q);
+	driver_start(&d, SPLIT, 8);		/* the device takes it back at the reset */
+	driver_kick(&d, 0);
+	virtq_take_back(q, 0);
+	driver_do(&d, 0, &one_in, 1);
+}
+
+static void vectors_that_change_are_told(void **state)
+{
+	struct driver d;
+
+	driver_find(&d, *state, 60, 0);
+	driver_use_msix(&d);
+	driver_start(&d, SPLIT, 8);
+	rewired = 0;
+	reg_put(&d, VIRTIO_PCI_COMMON_Q_MSIX, 2, 0);
+	assert_int_equal(rewired, 1);
+	driver_control_msix(&d, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	assert_int_equal(rewired, 1);
+	driver_control_msix(&d, 0);
+	assert_int_equal(rewired, 2);
+}
+
 /* ---- hostile --------------------------------------------------------------------------------- */
 
 static void assert_refused(struct driver *d)
@@ -880,6 +957,8 @@ int main(void)
 		echo_test(messages_from_outside),
 		echo_test(interrupts_are_suppressed),
 		echo_test(kicks_are_suppressed),
+		echo_test(queues_are_lent),
+		echo_test(vectors_that_change_are_told),
 		echo_test(buffers_outside),
 		echo_test(chains_that_are_wrong),
 		echo_test(indirect_tables_that_are_wrong),

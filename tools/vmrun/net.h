@@ -25,6 +25,7 @@
 #define FORWARDS_MAX	16
 
 enum net_kind { NET_USER, NET_TAP };
+enum net_vhost { VHOST_IF_THERE, VHOST_ON, VHOST_OFF };
 
 /* A port of the host's that leads to one of the guest's. Addresses in network byte order. */
 struct net_forward {
@@ -42,6 +43,7 @@ struct net_options {
 	struct net *(*create)(const struct net_options *o, struct net_port *port, struct loop *loop,
 			      struct error *err);
 	const char *ifname;		/* of a tap; NULL: the host chooses */
+	enum net_vhost vhost;		/* likewise */
 	bool no_host;			/* the user network: not to the host's loopback */
 	bool has_mac;
 	uint8_t mac[6];
@@ -65,6 +67,7 @@ struct net {
 	const struct net_class *class;
 	struct net_port *port;
 	uint64_t features;		/* what the card may offer beside its own */
+	int tap;			/* its descriptor, for vhost; 0: it isn't one */
 };
 
 struct net_class {

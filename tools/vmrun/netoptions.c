@@ -83,6 +83,13 @@ static int parse_mac(struct net_options *o, const char *text, struct error *err)
 	return 0;
 }
 
+static int parse_vhost(struct net_options *o, const char *text, struct error *err)
+{
+	o->vhost = strcmp(text, "on") ? VHOST_OFF : VHOST_ON;
+	return o->vhost == VHOST_ON || !strcmp(text, "off") ? 0 :
+	       failed(err, "--net vhost=%s: say on or off", text);
+}
+
 static int parse_one(struct net_options *o, char *key, struct error *err)
 {
 	bool user = o->kind == NET_USER;
@@ -96,6 +103,8 @@ static int parse_one(struct net_options *o, char *key, struct error *err)
 		return parse_mac(o, value, err);
 	if (value && user && !strcmp(key, "hostfwd"))
 		return add_forward(o, value, err);
+	if (value && !user && !strcmp(key, "vhost"))
+		return parse_vhost(o, value, err);
 	if (value && !user && !strcmp(key, "ifname")) {
 		o->ifname = value;
 		return *value && strlen(value) < IFNAMSIZ ? 0 :

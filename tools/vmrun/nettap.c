@@ -164,7 +164,9 @@ struct net *net_tap_create(const struct net_options *o, struct net_port *port, s
 	if (fd < 0)
 		return NULL;
 	n = net_tap_from(fd, r.ifr_name, port, loop, err);
-	if (!n)
+	if (n)
+		n->tap = fd;
+	else
 		close(fd);
 	return n;
 }

@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <linux/landlock.h>
 #include <linux/minivmm.h>
+#include <linux/vhost.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -137,6 +138,9 @@ static const struct { int nr, error; } harmless[] = {
 static const unsigned long ioctls[] = {
 	TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO,
 	BLKDISCARD, BLKZEROOUT, BLKSECDISCARD, BLKFLSBUF, TUNSETOFFLOAD, MINIVMM_GET_FAILURE,
+	VHOST_SET_OWNER, VHOST_SET_FEATURES, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_NUM,
+	VHOST_SET_VRING_BASE, VHOST_GET_VRING_BASE, VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK,
+	VHOST_SET_VRING_CALL, VHOST_SET_VRING_ERR, VHOST_NET_SET_BACKEND,
 };
 
 /* What the user network adds. */

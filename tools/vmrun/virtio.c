@@ -38,7 +38,7 @@
 
 static uint64_t offered(const struct virtio_device *v)
 {
-	return v->features | TRANSPORT_FEATURES;
+	return v->features | (TRANSPORT_FEATURES & ~v->withheld);
 }
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
@@ -193,6 +193,8 @@ static void write_queue(struct virtio_device *v, struct virtq *q, uint64_t offse
 
 	if (offset == VIRTIO_PCI_COMMON_Q_MSIX) {
 		q->vector = checked_vector(v, value);
+		if (v->class->rewired)
+			v->class->rewired(v);
 		return;
 	}
 	if (q->enabled || !(v->status & VIRTIO_CONFIG_S_FEATURES_OK))
@@ -376,8 +378,15 @@ static bool in_window(const struct pci_function *f, unsigned int reg, unsigned i
 
 static void config_written(struct pci_function *f, unsigned int reg, unsigned int len)
 {
+	struct virtio_device *v = (struct virtio_device *)f;
+
 	if (in_window(f, reg, len))
-		window_access((struct virtio_device *)f, true);
+		window_access(v, true);
+	if (v->class->rewired && !pci_msix_enabled(f)) {
+		pthread_mutex_lock(&v->lock);
+		v->class->rewired(v);
+		pthread_mutex_unlock(&v->lock);
+	}
 }
 
 static void config_reading(struct pci_function *f, unsigned int reg, unsigned int len)
@@ -427,6 +436,11 @@ static void add_structures(struct virtio_device *v)
 	f->reading = config_reading;
 }
 
+static bool kick_wanted(void *opaque)
+{
+	return !((struct virtq *)opaque)->outside;
+}
+
 /* On the loop's thread. */
 static void kicked(void *opaque)
 {
@@ -434,12 +448,12 @@ static void kicked(void *opaque)
 	struct virtio_device *v = q->device;
 	uint64_t n;
 
-	if (read(q->kick_fd, &n, sizeof(n)) != sizeof(n))
-		return;
 	pthread_mutex_lock(&v->lock);
-	q->budget = VIRTQ_MAX;
-	if (virtq_live(q))
-		v->class->notify(v, q);
+	if (!q->outside && read(q->kick_fd, &n, sizeof(n)) == sizeof(n)) {
+		q->budget = VIRTQ_MAX;
+		if (virtq_live(q))
+			v->class->notify(v, q);
+	}
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -457,7 +471,7 @@ static int create_queues(struct virtio_device *v, unsigned int nr, struct loop *
 		q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (q->kick_fd < 0)
 			return failed(err, "%s: eventfd: %s", v->class->name, strerror(errno));
-		if (loop_add(loop, q->kick_fd, NULL, kicked, q, err)) {
+		if (loop_add(loop, q->kick_fd, kick_wanted, kicked, q, err)) {
 			close(q->kick_fd);
 			return -1;
 		}

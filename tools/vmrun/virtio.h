@@ -33,6 +33,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -62,12 +63,15 @@ struct virtio_class {
 	/* May be NULL: nothing in the configuration can be written. The device copies what it takes. */
 	void (*configure)(struct virtio_device *v, unsigned int offset, const void *data,
 			  unsigned int len);
+	/* May be NULL: a queue has another vector, or messages aren't used any more. */
+	void (*rewired)(struct virtio_device *v);
 };
 
 struct virtq {
 	struct virtio_device *device;
 	unsigned int index;
 	int kick_fd;			/* readable: the guest has notified */
+	atomic_bool outside;		/* somebody else serves it, and reads kick_fd (vhost.c) */
 
 	/* From here on a reset clears it. As the driver set it: */
 	uint16_t size, vector;
@@ -93,6 +97,7 @@ struct virtio_device {
 
 	/* The device's: what it offers, and its configuration as the guest reads it (may be NULL). */
 	uint64_t features;
+	uint64_t withheld;		/* what isn't offered of what virtq.c can */
 	const void *config;
 	unsigned int config_size;
 
@@ -158,12 +163,19 @@ void virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
 void virtq_push_id(struct virtq *q, uint16_t id, uint16_t slots, uint32_t written);
 /* Show all that was pushed at once, and interrupt if the driver wants that. */
 void virtq_flush(struct virtq *q);
-/* The driver is there, and the queue is one that it uses. */
+/* The driver is there, and the queue is one that it uses, and ours to serve. */
 bool virtq_live(const struct virtq *q);
 
 /* Copy from "out" buffers, or to "in" buffers. Return: bytes, less than len at their end. */
 size_t virtq_read(const struct virtq_chain *c, size_t offset, void *buf, size_t len);
 size_t virtq_write(const struct virtq_chain *c, size_t offset, const void *buf, size_t len);
+
+/*
+ * Split queues of which no chain is kept can be served by somebody else. virtq_lend(): from now on.
+ * Return: the index of the first chain that isn't taken. virtq_take_back(): with that index.
+ */
+uint16_t virtq_lend(struct virtq *q);
+void virtq_take_back(struct virtq *q, uint16_t next_avail);
 
 /* For virtio.c: the driver enables the queue. Return: what is wrong with its rings, or NULL. */
 const char *virtq_enable(struct virtq *q);

@@ -55,7 +55,7 @@ static bool has_events(const struct virtq *q)
 
 bool virtq_live(const struct virtq *q)
 {
-	return q->enabled && (q->device->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+	return q->enabled && !q->outside && (q->device->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 	       !(q->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
@@ -484,4 +484,22 @@ size_t virtq_read(const struct virtq_chain *c, size_t offset, void *buf, size_t 
 size_t virtq_write(const struct virtq_chain *c, size_t offset, const void *buf, size_t len)
 {
 	return copy(c->iov + c->nr_out, c->nr_in, offset, NULL, buf, len);
+}
+
+/* ---- lending --------------------------------------------------------------------------------- */
+
+uint16_t virtq_lend(struct virtq *q)
+{
+	q->outside = true;
+	return q->next_avail;
+}
+
+void virtq_take_back(struct virtq *q, uint16_t next_avail)
+{
+	q->next_avail = next_avail;
+	q->next_used = q->signalled = load(used_idx(q));
+	q->quiet = true;		/* who had it may have told the driver so */
+	q->outside = false;
+	/* To whom the driver's last notice went isn't known. */
+	virtio_kick(q);
 }

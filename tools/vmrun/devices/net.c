@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../net.h"
+#include "../vhost.h"
 #include "../virtio.h"
 
 enum { QUEUE_RECEIVE, QUEUE_SEND, QUEUES };
@@ -22,6 +23,7 @@ struct card {
 	struct virtio_device v;		/* first */
 	struct net_port port;
 	struct net *net;
+	struct vhost vhost;
 	struct virtio_net_config config;
 
 	/* Buffers that were taken for a frame, and turned out to be too few, or too many. */
@@ -178,7 +180,9 @@ static void card_receive(struct net_port *p, const void *frame, size_t len)
 
 static bool card_is_full(struct net_port *p)
 {
-	return ((struct card *)((char *)p - offsetof(struct card, port)))->nr_waiting;
+	struct card *c = (struct card *)((char *)p - offsetof(struct card, port));
+
+	return c->nr_waiting || c->vhost.running;
 }
 
 /* ---- from the guest -------------------------------------------------------------------------- */
@@ -213,12 +217,24 @@ static void net_ready(struct virtio_device *v)
 
 	if (c->net->class->accepted)
 		c->net->class->accepted(c->net, v->accepted);
+	vhost_start(&c->vhost, c->net->tap);
+}
+
+static void net_rewired(struct virtio_device *v)
+{
+	struct card *c = (struct card *)v;
+
+	if (!c->vhost.running)
+		return;
+	vhost_stop(&c->vhost);
+	vhost_start(&c->vhost, c->net->tap);
 }
 
 static void net_reset(struct virtio_device *v)
 {
 	struct card *c = (struct card *)v;
 
+	vhost_stop(&c->vhost);
 	c->nr_chains = 0;
 	while (c->first)
 		drop_first(c);
@@ -233,12 +249,14 @@ static const struct virtio_class net_class = {
 	.notify = net_notify,
 	.ready = net_ready,
 	.reset = net_reset,
+	.rewired = net_rewired,
 };
 
 static void card_destroy(struct card *c)
 {
 	unsigned int i;
 
+	vhost_close(&c->vhost);
 	if (c->net)
 		c->net->class->destroy(c->net);
 	virtio_destroy(&c->v);
@@ -247,6 +265,18 @@ static void card_destroy(struct card *c)
 	for (i = 0; i < CHAINS_MAX; i++)
 		free(c->chains[i]);
 	free(c);
+}
+
+/* Without it vmrun does the work; who asked for it hears why. */
+static void plug_vhost(struct card *c, const struct net_options *o, struct loop *loop)
+{
+	struct error err;
+
+	c->vhost.fd = c->vhost.error_fd = -1;
+	if (!c->net->tap || o->vhost == VHOST_OFF || !vhost_open(&c->vhost, &c->v, loop, &err))
+		return;
+	if (o->vhost == VHOST_ON)
+		fprintf(stderr, "vmrun: --net tap goes without vhost: %s\n", err.text);
 }
 
 static struct net *plug(struct card *c, const struct net_options *o, struct loop *loop,
@@ -274,6 +304,7 @@ static struct card *card_create(const struct net_options *o, const struct device
 		free(c);
 		return NULL;
 	}
+	plug_vhost(c, o, env->loop);
 	memcpy(c->config.mac, o->mac, sizeof(o->mac));
 	c->config.status = VIRTIO_NET_S_LINK_UP;
 	c->v.features = c->net->features | VIRTIO_FEATURE(VIRTIO_NET_F_MAC) |
@@ -282,6 +313,7 @@ static struct card *card_create(const struct net_options *o, const struct device
 	c->v.config = &c->config;
 	c->v.config_size = offsetof(struct virtio_net_config, max_virtqueue_pairs);
 	if (virtio_create(&c->v, &net_class, QUEUES, env, err)) {
+		vhost_close(&c->vhost);
 		c->net->class->destroy(c->net);
 		free(c);
 		return NULL;
@@ -328,6 +360,9 @@ static void net_info(void *dev, FILE *out)
 		pthread_mutex_lock(&c->v.lock);
 		fprintf(out, "        %lu frames received, %lu sent, %lu dropped, %u waiting\n",
 			c->received, c->sent, c->dropped, c->nr_waiting);
+		if (c->vhost.fd >= 0)
+			fprintf(out, "        vhost %s\n", c->vhost.running ?
+				"serves the queues: what it does isn't counted" : "is there, not in use");
 		c->net->class->info(c->net, out);
 		pthread_mutex_unlock(&c->v.lock);
 	}
