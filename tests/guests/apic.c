@@ -251,6 +251,9 @@ GUEST_IRQ_TEST(handlers_nest_by_priority)
 
 /* ---- the timer ------------------------------------------------------------------------------- */
 
+#define TRIES		10
+#define MANY_TRIES	1000		/* on a host that has much else to do */
+
 GUEST_IRQ_TEST(timer_once)
 {
 	enable();
@@ -282,18 +285,20 @@ GUEST_IRQ_TEST(timer_again_and_again)
 
 GUEST_IRQ_TEST(timer_counts_down)
 {
-	u32 a, b;
+	u32 a, b, tries = 0;
 
 	enable();
 	handle(0x50, eoi);
 	apic_write(APIC_TDCR, 0xb);
 	apic_write(APIC_LVTT, LVT_MASKED | 0x50);
-	apic_write(APIC_TMICT, 0xf0000000);
-	CHECK_EQ(apic_read(APIC_TMICT), 0xf0000000);
-	a = apic_read(APIC_TMCCT);
-	for (int i = 0; i < 20; i++)
-		cpuid(0, 0);
-	b = apic_read(APIC_TMCCT);
+	do {	/* the host may do something else for seconds, but not each time */
+		apic_write(APIC_TMICT, 0xf0000000);
+		CHECK_EQ(apic_read(APIC_TMICT), 0xf0000000);
+		a = apic_read(APIC_TMCCT);
+		for (int i = 0; i < 20; i++)
+			cpuid(0, 0);
+		b = apic_read(APIC_TMCCT);
+	} while (b <= 0x80000000 && ++tries < TRIES);
 	CHECK(a < 0xf0000000 && b < a && b > 0x80000000);
 	/* Slower by 128. */
 	apic_write(APIC_TDCR, 0xa);
@@ -353,8 +358,7 @@ static void wait_for(u32 count)
 		sti_hlt();
 }
 
-#define TRIES		10
-#define LATE_TICKS	300000		/* the best of them, on a host with nothing else to do */
+#define LATE_TICKS	300000		/* the best of them */
 
 GUEST_IRQ_TEST(deadlines_are_kept)
 {
@@ -365,8 +369,8 @@ GUEST_IRQ_TEST(deadlines_are_kept)
 	enable();
 	handle(0x50, note_time);
 	apic_write(APIC_LVTT, LVTT_DEADLINE | 0x50);
-	for (u32 i = 1; i <= TRIES; i++) {
-		deadline = rdtsc() + 50000 * i;
+	for (u32 i = 1; i <= TRIES || (least >= LATE_TICKS && i <= MANY_TRIES); i++) {
+		deadline = rdtsc() + 50000 * (i % TRIES + 1);
 		wrmsr(MSR_TSC_DEADLINE, deadline);
 		wait_for(i);
 		context("deadline %u: it came %ld ticks later", i, came_at - deadline);
@@ -377,7 +381,29 @@ GUEST_IRQ_TEST(deadlines_are_kept)
 	CHECK(least < LATE_TICKS);
 }
 
-/* How many ticks of the TSC 1024 of the timer's are. */
+/* The timer's count, and the TSC at that time: of several, what took least. */
+static u32 timer_count(u64 *tsc)
+{
+	u64 least = ~0ul, before, after;
+	u32 count, best = 0;
+
+	*tsc = 0;
+	for (int i = 0; i < TRIES; i++) {
+		before = rdtsc();
+		count = apic_read(APIC_TMCCT);
+		after = rdtsc();
+		if (after - before >= least)
+			continue;
+		least = after - before;
+		*tsc = before + least / 2;
+		best = count;
+	}
+	return best;
+}
+
+#define SCALE	(1ul << 20)
+
+/* How many ticks of the TSC that many of the timer's are. */
 static u64 timer_rate(void)
 {
 	u64 start, end;
@@ -385,48 +411,64 @@ static u64 timer_rate(void)
 
 	apic_write(APIC_LVTT, LVT_MASKED | 0x50);
 	apic_write(APIC_TMICT, 0xffffffff);
-	first = apic_read(APIC_TMCCT);
-	start = rdtsc();
+	first = timer_count(&start);
 	while (rdtsc() - start < 4000000)
 		;
-	last = apic_read(APIC_TMCCT);
-	end = rdtsc();
-	return (end - start) * 1024 / (first - last);
+	last = timer_count(&end);
+	return (end - start) * SCALE / (first - last);
+}
+
+/* The shortest time between two interrupts of a periodic timer. */
+static u64 shortest_period(u64 enough)
+{
+	u64 last, least = ~0ul;
+
+	wait_for(1);
+	for (u32 i = 2; i <= 2 * TRIES || (least > enough && i <= MANY_TRIES); i++) {
+		last = came_at;
+		wait_for(i);
+		if (came_at - last < least)
+			least = came_at - last;
+	}
+	return least;
 }
 
 /* What the timer counts while it runs, and when it interrupts, are the same time. */
 GUEST_IRQ_TEST(timer_keeps_time)
 {
 	const u64 count = 2000000;
-	u64 rate, start, took, least = ~0ul;
+	u64 rate, start, took, enough, least = ~0ul;
 
 	enable();
 	apic_write(APIC_TDCR, 0xb);
 	rate = timer_rate();
+	enough = count + LATE_TICKS * SCALE / rate;
 	handle(0x50, note_time);
 	apic_write(APIC_LVTT, 0x50);
-	for (u32 i = 1; i <= TRIES; i++) {
+	for (u32 i = 1; i <= TRIES || (least >= enough && i <= MANY_TRIES); i++) {
 		start = rdtsc();
 		apic_write(APIC_TMICT, count);
 		wait_for(i);
-		took = (came_at - start) * 1024 / rate;
+		took = (came_at - start) * SCALE / rate;
 		context("count %lu took %lu, try %u", count, took, i);
 		CHECK(took >= count - count / 64);
 		if (took < least)
 			least = took;
 	}
-	CHECK((least - count) * rate / 1024 < LATE_TICKS || least < count);
-	/* Periods don't drift: each begins where the last one ended. */
+	CHECK(least < enough);
+	/* Periods don't drift: each begins where the last one ended, however late its interrupt was. */
 	handle(0x50, note_time);
 	apic_write(APIC_LVTT, LVTT_PERIODIC | 0x50);
 	start = rdtsc();
 	apic_write(APIC_TMICT, count);
-	wait_for(2 * TRIES);
-	took = (came_at - start) * 1024 / rate;
+	took = shortest_period((count + count / 64) * rate / SCALE) * SCALE / rate;
+	context("the shortest period of %lu took %lu", count, took);
+	CHECK(took <= count + count / 64);
+	/* none is lost, and none comes for nothing: as many as there was time for, at most */
+	took = (came_at - start) * SCALE / rate;
 	apic_write(APIC_TMICT, 0);
-	context("%u periods of %lu took %lu", 2 * TRIES, count, took);
-	CHECK(took >= 2 * TRIES * count - count / 2);
-	CHECK(took < 2 * TRIES * count + 2 * count);
+	context("%u periods of %lu took %lu", vector_count[0x50], count, took);
+	CHECK(took >= vector_count[0x50] * count - count / 2);
 }
 
 /* ---- on, off, x2APIC ------------------------------------------------------------------------- */

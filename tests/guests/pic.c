@@ -252,23 +252,37 @@ GUEST_IRQ_TEST(timer_interrupts_once)
 	CHECK_EQ(vector_count[BASE], 1);
 }
 
+static void pass_time(void)
+{
+	for (int i = 0; i < 50; i++)
+		inb(0x61);
+}
+
+#define TRIES	20		/* on a host that may do something else at any time, but not always */
+
 GUEST_IRQ_TEST(counter_counts_down)
 {
-	u16 first, second;
+	u16 first, second, latched, third;
+	int stood = 0;
 
 	set_counter(2, 2, 0);
 	outb(0x61, (inb(0x61) & ~2) | 1);
 	first = latch_counter(2);
-	for (int i = 0; i < 50; i++)
-		inb(0x61);
-	second = latch_counter(2);
-	CHECK(first != second);
+	do {
+		pass_time();
+		second = latch_counter(2);
+	} while (second == first);	/* 2^16 counts later */
 	/* A latched value stays until it's read, whatever else happens. */
-	outb(PIT + 3, 2 << 6);
-	for (int i = 0; i < 50; i++)
-		inb(0x61);
-	first = inb(PIT + 2) | inb(PIT + 2) << 8;
-	CHECK(first <= second || first > 0xf000);
+	for (int i = 0; i < TRIES; i++) {
+		first = latch_counter(2);
+		outb(PIT + 3, 2 << 6);
+		pass_time();
+		latched = inb(PIT + 2) | inb(PIT + 2) << 8;
+		third = latch_counter(2);
+		/* it's of the time before, not after */
+		stood += (u16)(first - latched) < (u16)(latched - third);
+	}
+	CHECK(stood > TRIES / 2);
 }
 
 GUEST_IRQ_TEST(read_back_of_status)
@@ -285,10 +299,13 @@ GUEST_IRQ_TEST(read_back_of_status)
 GUEST_IRQ_TEST(speaker_port_shows_the_end_of_channel_2)
 {
 	u64 start, end;
+	int tries = 0;
 
 	outb(0x61, (inb(0x61) & ~2) | 1);
-	set_counter(2, 0, 11932);
-	CHECK_EQ(inb(0x61) & 0x20, 0);
+	do
+		set_counter(2, 0, 11932);
+	while (inb(0x61) & 0x20 && ++tries < TRIES);
+	CHECK(tries < TRIES);
 	start = rdtsc();
 	while (!(inb(0x61) & 0x20))
 		;

@@ -30,17 +30,31 @@ static u32 khz(struct vcpu *v)
 	return CHECK_OK(ioctl(v->fd, MINIVMM_GET_TSC_KHZ, 0));
 }
 
-/* How far a vCPU's TSC is from the host's: exact, if the guest's rate is the host's. */
-static s64 offset(struct vcpu *v)
-{
-	u64 before = host_tsc(), guest = msr(v, MSR_TSC), after = host_tsc();
+/* How far a vCPU's TSC is from the host's, whose rate is the same: something from least to most. */
+struct offset {
+	s64 least, most;
+};
 
-	return (s64)(guest - before - (after - before) / 2);
+/* The best of several, since anything may come between. */
+static struct offset offset(struct vcpu *v)
+{
+	struct offset best = { 0, INT64_MAX };
+
+	for (int i = 0; i < 20; i++) {
+		u64 before = host_tsc(), guest = msr(v, MSR_TSC), after = host_tsc();
+
+		if (after - before < (u64)(best.most - best.least))
+			best = (struct offset){ guest - after, guest - before };
+	}
+	return best;
 }
 
-static u64 distance(s64 a, s64 b)
+/* They can be the same, or but a millisecond apart. */
+static bool same_offset(struct vcpu *v, struct offset a, struct offset b)
 {
-	return a < b ? b - a : a - b;
+	s64 ms = khz(v);
+
+	return a.least - b.most < ms && b.least - a.most < ms;
 }
 
 /* ---- TSC ------------------------------------------------------------------------------------- */
@@ -50,29 +64,35 @@ TEST(tscs_of_a_vm_go_together)
 {
 	struct vm *vm = vm_create();
 	struct vcpu *a = vcpu_create(vm, 0), *b;
+	u64 start, got;
 
 	sleep_ms(20);
 	b = vcpu_create(vm, 1);
-	CHECK(distance(offset(a), offset(b)) < khz(a));
-	/* To nearly the same value: together still. */
-	CHECK_EQ(set_msr(a, MSR_TSC, 1ull << 40), 1);
-	sleep_ms(20);
-	CHECK_EQ(set_msr(b, MSR_TSC, (1ull << 40) + 1000), 1);
-	CHECK(distance(offset(a), offset(b)) < khz(a));
+	CHECK(same_offset(a, offset(a), offset(b)));
+	/* To nearly the same value within a second: together still. */
+	do {
+		start = host_tsc();
+		CHECK_EQ(set_msr(a, MSR_TSC, 1ull << 40), 1);
+		sleep_ms(20);
+		CHECK_EQ(set_msr(b, MSR_TSC, (1ull << 40) + 1000), 1);
+	} while (host_tsc() - start > 500ull * khz(a));
+	CHECK(same_offset(a, offset(a), offset(b)));
 	/* Apart. */
+	start = host_tsc();
 	CHECK_EQ(set_msr(b, MSR_TSC, 1ull << 50), 1);
-	CHECK(msr(b, MSR_TSC) - (1ull << 50) < 1000ull * khz(b));
+	got = msr(b, MSR_TSC);
+	CHECK(got - (1ull << 50) <= host_tsc() - start);
 	CHECK(msr(a, MSR_TSC) < 1ull << 41);
 }
 
 TEST(tsc_adjust_by_the_client_moves_nothing)
 {
 	struct vcpu *v = vcpu_create(vm_create(), 0);
-	s64 before = offset(v);
+	struct offset before = offset(v);
 
 	CHECK_EQ(set_msr(v, MSR_TSC_ADJUST, 1ull << 40), 1);
 	CHECK_EQ(msr(v, MSR_TSC_ADJUST), 1ull << 40);
-	CHECK(distance(before, offset(v)) < khz(v));
+	CHECK(same_offset(v, before, offset(v)));
 }
 
 GUEST64(move_tsc,
@@ -101,19 +121,25 @@ TEST(guest_moves_its_tsc)
 
 GUEST64(read_tsc_twice,
 	rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, %rbx;
-	mov $0x100000, %ecx; 1: dec %ecx; jnz 1b;
+	mov $0x8000, %ecx; 1: dec %ecx; jnz 1b;
 	rdtsc; shl $32, %rdx; or %rdx, %rax;
 	hlt)
 
+/* The least of several: the host may do something else in between. */
 static u64 ticks_of_loop(struct vcpu *v)
 {
 	struct minivmm_regs r = get_regs(v);
+	u64 least = ~0ull;
 
-	r.rip = CODE;
-	set_regs(v, &r);
-	RUN_TO(v, MINIVMM_EXIT_HLT);
-	r = get_regs(v);
-	return r.rax - r.rbx;
+	for (int i = 0; i < 10; i++) {
+		r.rip = CODE;
+		set_regs(v, &r);
+		RUN_TO(v, MINIVMM_EXIT_HLT);
+		r = get_regs(v);
+		if (r.rax - r.rbx < least)
+			least = r.rax - r.rbx;
+	}
+	return least;
 }
 
 TEST(tsc_of_another_rate)
@@ -167,40 +193,59 @@ static u64 now_ns(clockid_t id)
 
 #define SECOND	1000000000ull
 
+static u64 elapsed_since(u64 start)
+{
+	return now_ns(CLOCK_MONOTONIC_RAW) - start;
+}
+
+/*
+ * What a clock shows that showed `then` at the time `start` or later; its rate is that of the TSC as
+ * it is known.
+ */
+static void check_time(u64 got, u64 then, u64 start)
+{
+	u64 most = elapsed_since(start);
+
+	context("%llu ns after %llu ns", (long long)(got - then), (long long)most);
+	CHECK(got >= then && got - then <= most + most / 100 + SECOND / 1000);
+	context("%s", "");
+}
+
 TEST(clock_goes_on)
 {
+	u64 start = now_ns(CLOCK_MONOTONIC_RAW), then, least, got;
 	struct vm *vm = vm_create();
-	u64 a, b, elapsed;
 
-	CHECK(get_clock(vm).clock < SECOND);
-	elapsed = now_ns(CLOCK_MONOTONIC_RAW);
-	a = get_clock(vm).clock;
+	check_time(get_clock(vm).clock, 0, start);
+	start = now_ns(CLOCK_MONOTONIC_RAW);
+	then = get_clock(vm).clock;
+	least = now_ns(CLOCK_MONOTONIC_RAW);
 	sleep_ms(50);
-	b = get_clock(vm).clock;
-	elapsed = now_ns(CLOCK_MONOTONIC_RAW) - elapsed;
-	CHECK(b - a >= 50000000);
-	/* The rate is the TSC's as it is known: near the host's clock. */
-	CHECK(b - a < elapsed + elapsed / 100);
+	least = elapsed_since(least);
+	got = get_clock(vm).clock;
+	check_time(got, then, start);
+	CHECK(got - then >= least - least / 100);
 }
 
 TEST(clock_is_set)
 {
+	u64 start = now_ns(CLOCK_MONOTONIC_RAW);
 	struct vm *vm = vm_create();
 	struct minivmm_clock_data data;
 
 	CHECK_OK(set_clock(vm, 1000 * SECOND, 0, 0));
-	data = get_clock(vm);
-	CHECK(data.clock >= 1000 * SECOND && data.clock < 1001 * SECOND);
+	check_time(get_clock(vm).clock, 1000 * SECOND, start);
 	/* Time that has passed since then. */
+	start = now_ns(CLOCK_MONOTONIC_RAW);
 	CHECK_OK(set_clock(vm, 1000 * SECOND, MINIVMM_CLOCK_REALTIME,
 			   now_ns(CLOCK_REALTIME) - 500 * SECOND));
-	data = get_clock(vm);
-	CHECK(data.clock >= 1500 * SECOND && data.clock < 1501 * SECOND);
+	check_time(get_clock(vm).clock, 1500 * SECOND, start);
 	/* Never backwards. */
+	start = now_ns(CLOCK_MONOTONIC_RAW);
 	CHECK_OK(set_clock(vm, 1000 * SECOND, MINIVMM_CLOCK_REALTIME,
 			   now_ns(CLOCK_REALTIME) + 500 * SECOND));
 	data = get_clock(vm);
-	CHECK(data.clock >= 1000 * SECOND && data.clock < 1001 * SECOND);
+	check_time(data.clock, 1000 * SECOND, start);
 	/* What was reported may come back. */
 	CHECK_OK(ioctl(vm->fd, MINIVMM_SET_CLOCK, &data));
 }
@@ -220,14 +265,15 @@ TEST(clock_refuses)
 TEST(clock_says_at_which_tsc)
 {
 	struct vm *vm = vm_create();
-	u64 before = host_tsc(), after;
+	u64 realtime = now_ns(CLOCK_REALTIME), before = host_tsc(), after;
 	struct minivmm_clock_data data = get_clock(vm);
 
 	after = host_tsc();
 	if (!(data.flags & MINIVMM_CLOCK_HOST_TSC))
 		skip("the host's clock isn't its TSC");
 	CHECK(data.host_tsc >= before && data.host_tsc <= after);
-	CHECK(distance(data.realtime, now_ns(CLOCK_REALTIME)) < SECOND);
+	CHECK(data.realtime + SECOND / 1000 >= realtime);
+	CHECK(data.realtime <= now_ns(CLOCK_REALTIME) + SECOND / 1000);
 }
 
 /* ---- kvmclock -------------------------------------------------------------------------------- */
@@ -258,7 +304,7 @@ TEST(kvmclock_is_the_vms_clock)
 {
 	struct vcpu *v = BOOT(LONG64, out_forever);
 	volatile struct pvclock *page = (void *)(v->vm->mem + PAGE_OF_CLOCK);
-	u64 before, between, after;
+	u64 before, between, after, start;
 
 	CHECK(has_cpuid(0x40000001, 'a', 3));
 	CHECK_EQ(set_msr(v, MSR_SYSTEM_TIME, PAGE_OF_CLOCK | 1), 1);
@@ -274,14 +320,13 @@ TEST(kvmclock_is_the_vms_clock)
 		sleep_ms(3);
 	}
 	/* It follows what is set. */
+	start = now_ns(CLOCK_MONOTONIC_RAW);
 	CHECK_OK(set_clock(v->vm, 5000 * SECOND, 0, 0));
 	RUN_TO(v, MINIVMM_EXIT_IO);
-	between = clock_of_page(page, msr(v, MSR_TSC));
-	CHECK(between >= 5000 * SECOND && between < 5001 * SECOND);
+	check_time(clock_of_page(page, msr(v, MSR_TSC)), 5000 * SECOND, start);
 	CHECK_EQ(set_msr(v, MSR_TSC, 1ull << 45), 1);
 	RUN_TO(v, MINIVMM_EXIT_IO);
-	between = clock_of_page(page, msr(v, MSR_TSC));
-	CHECK(between >= 5000 * SECOND && between < 5001 * SECOND);
+	check_time(clock_of_page(page, msr(v, MSR_TSC)), 5000 * SECOND, start);
 }
 
 TEST(kvmclock_is_stable_while_tscs_go_together)
@@ -319,13 +364,16 @@ TEST(wall_clock_is_when_kvmclock_was_0)
 {
 	struct vcpu *v = BOOT(LONG64, out_forever);
 	volatile u32 *wall = word(v->vm, PAGE_OF_WALL);
-	u64 base;
+	u64 realtime, clock, got;
 
 	CHECK_EQ(set_msr(v, MSR_WALL_CLOCK, PAGE_OF_WALL), 1);
 	RUN_TO(v, MINIVMM_EXIT_IO);
 	CHECK(wall[0] && !(wall[0] & 1));
-	base = now_ns(CLOCK_REALTIME) - get_clock(v->vm).clock;
-	CHECK(distance(wall[1] * SECOND + wall[2], base) < SECOND / 10);
+	got = wall[1] * SECOND + wall[2];
+	realtime = now_ns(CLOCK_REALTIME);
+	clock = get_clock(v->vm).clock;
+	CHECK(got + SECOND / 10 > realtime - clock);
+	CHECK(got < now_ns(CLOCK_REALTIME) - clock + SECOND / 10);
 }
 
 /* The guest names any address: nothing breaks, and it runs on. */

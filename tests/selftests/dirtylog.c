@@ -571,7 +571,7 @@ static void migrate(u64 manual, bool huge, int vcpus)
 	add_slot(vm, 1, MINIVMM_MEM_LOG_DIRTY_PAGES, SLOT, size, hva);
 	if (!(manual & ALL_SET))
 		memcpy(copy, hva, size);
-	for (int round = 0; round < 12; round++) {
+	for (int round = 0; round < 12 || (!copied && !nearly_over()); round++) {
 		copied += copy_dirty(vm, manual, hva, copy);
 		if (round % 4 == 3)
 			sleep_ms(2);

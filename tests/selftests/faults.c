@@ -150,13 +150,9 @@ static long charged(void)
 
 static void check_nothing_is_left(long before)
 {
-	long after = charged();
+	long after;
 
-	for (int i = 0; i < 30 && after - before > (long)SLACK; i++) {
-		sleep_ms(100);
-		after = charged();
-	}
-	if (after - before > (long)SLACK)
+	if (!EVENTUALLY((after = charged()) - before <= (long)SLACK))
 		FAIL("%ld bytes were charged before, %ld after", before, after);
 }
 

@@ -214,9 +214,9 @@ TEST(halted_vcpu_is_woken_by_a_signal)
 	struct vm *vm = vm_with_irqchip();
 	struct vcpu *v = boot_sleeper(vm);
 
-	run_interrupted(v, 10, word(vm, DATA), 1);
+	run_to_sleep(v);
 	/* It goes on sleeping where it was. */
-	run_interrupted(v, 10, word(vm, DATA), 1);
+	run_to_sleep(v);
 	*word(vm, DATA) = 2;
 	CHECK_OK(irq_line(vm, 5, 1));
 	RUN_TO_OUT(v, 0x10, 0x20, 1);
@@ -230,7 +230,7 @@ TEST(nmi_wakes_a_vcpu_that_was_halted)
 	struct vcpu *v = boot_sleeper(vm);
 
 	vm_set_gate(vm, 2, HANDLER);
-	run_interrupted(v, 10, word(vm, DATA), 1);
+	run_to_sleep(v);
 	CHECK_OK(ioctl(v->fd, MINIVMM_NMI, 0));
 	*word(vm, DATA) = 2;
 	RUN_TO_OUT(v, 0x10, 0x20, 1);
@@ -243,7 +243,7 @@ TEST(line_raised_between_runs)
 	struct vm *vm = vm_with_irqchip();
 	struct vcpu *v = boot_sleeper(vm);
 
-	run_interrupted(v, 10, word(vm, DATA), 1);
+	run_to_sleep(v);
 	CHECK_OK(irq_line(vm, 5, 1));
 	*word(vm, DATA) = 2;
 	RUN_TO_OUT(v, 0x10, 0x20, 1);

@@ -231,9 +231,8 @@ static int module_users(void)
 
 static void wait_for_users(int want)
 {
-	for (int i = 0; i < 3000 && module_users() != want; i++)
-		sleep_ms(1);
-	CHECK_EQ(module_users(), want);
+	if (!EVENTUALLY(module_users() == want))
+		CHECK_EQ(module_users(), want);
 }
 
 static volatile u32 *shared_word(void)

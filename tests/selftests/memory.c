@@ -395,7 +395,7 @@ TEST(slot_comes_and_goes_under_two_vcpus)
 		else
 			add_slot(vm, 1, 0, SLOT + 16 * MiB, size, hva);
 		for (int i = 0; i < 2; i++)
-			hammer_wait(h[i], 1);
+			hammer_wait(h[i], 2);	/* one of them without the slot */
 		add_slot(vm, 1, 0, SLOT, size, hva);
 	}
 	for (int i = 0; i < 2; i++) {

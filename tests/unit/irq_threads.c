@@ -12,7 +12,7 @@
 
 #define ROUNDS		300
 #define SENDERS		4
-#define STUCK_SECONDS	60
+#define STUCK_SECONDS	600
 
 static struct vm *vm;
 static atomic_int taken[256];

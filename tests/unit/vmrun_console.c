@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "console.h"
+#include "patience.h"
 #include "term.h"
 
 struct fixture {
@@ -214,7 +215,7 @@ static void wait_for(struct fixture *f, size_t want, char *got)
 	size_t n = 0;
 	int i;
 
-	for (i = 0; n < want && i < 5000; i++) {
+	for (i = 0; n < want && i < PATIENCE_MS; i++) {
 		size_t now = f->c.chr.read(&f->c.chr, got + n, want - n);
 
 		n += now;
@@ -240,7 +241,7 @@ static void a_pipe_waits_for_the_guest(void **state)
 	f->in[1] = -1;
 	wait_for(f, sizeof(sent), got);
 	assert_memory_equal(sent, got, sizeof(sent));
-	for (i = 0; !f->c.eof && i < 5000; i++)
+	for (i = 0; !f->c.eof && i < PATIENCE_MS; i++)
 		usleep(1000);
 	assert_true(f->c.eof);
 	loop_stop(&f->loop);

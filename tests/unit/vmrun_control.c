@@ -18,6 +18,7 @@
 #include "control.h"
 #include "exitcode.h"
 #include "machine.h"
+#include "patience.h"
 
 struct fixture {
 	struct control_owner owner;
@@ -161,7 +162,7 @@ static void clients_that_misbehave(void **state)
 	while (i)
 		close(fds[--i]);
 	/* They are gone as soon as the loop has seen it. */
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < PATIENCE_MS; i++) {
 		struct error err;
 		char *text;
 		int rc = ctl(&text, &err, "one again");

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "net.h"
+#include "patience.h"
 #include "sandbox.h"
 #include "virtio.h"
 #include "vmrun_driver.h"
@@ -446,7 +447,7 @@ static bool receive_packet(struct driver *d, uint16_t type, struct packet *p)
 	int tries;
 	uint32_t len;
 
-	for (tries = 0; tries < 100; tries++) {
+	for (tries = 0; tries < PATIENCE_MS / 20; tries++) {
 		struct error err;
 
 		assert_int_equal(loop_once(&d->f->loop, 20, &err), 0);
@@ -486,12 +487,12 @@ static uint16_t ip_sum(const void *bytes, size_t len)
 	return ~((sum & 0xffff) + (sum >> 16));
 }
 
-static int udp_server(uint16_t *port)
+static int server_of(int type, uint16_t *port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct timeval patience = { .tv_sec = 5 };
+	struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
 	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int fd = socket(AF_INET, type, 0);
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
@@ -508,7 +509,7 @@ static void user_network(void **state)
 	socklen_t from_len = sizeof(from);
 	char got[200];
 	uint16_t port;
-	int server = udp_server(&port);
+	int server = server_of(SOCK_DGRAM, &port);
 	struct packet p, q;
 	struct driver d;
 
@@ -549,7 +550,7 @@ static struct fake *machine_with_forward(uint16_t *port)
 {
 	struct fake *f;
 
-	close(udp_server(port));
+	close(server_of(SOCK_STREAM, port));
 	user.nr_forwards = 1;
 	user.forwards[0] = (struct net_forward) {
 		.host = htonl(INADDR_LOOPBACK), .host_port = ntohs(*port), .guest_port = 22,

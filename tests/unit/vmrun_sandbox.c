@@ -50,7 +50,7 @@ static int in_sandbox(const struct sandbox *s, int (*fn)(void), char *said, size
 		_exit(fn());
 	}
 	close(fds[1]);
-	for (*said = 0; (n = read(fds[0], said, size - 1)) > 0; )
+	for (*said = 0; (n = read(fds[0], said, size - 1)) > 0; said += n, size -= n)
 		said[n] = 0;
 	close(fds[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);

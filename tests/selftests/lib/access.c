@@ -193,14 +193,10 @@ void hammer_wait(struct hammer *h, u32 passes)
 {
 	u32 want = block(h)->pass + passes;
 
-	for (int i = 0; i < 20000 && !h->done; i++) {
-		if ((s32)(block(h)->pass - want) >= 0)
-			return;
-		sleep_ms(1);
-	}
+	if (!EVENTUALLY(h->done || (s32)(block(h)->pass - want) >= 0))
+		FAIL("the guest is stuck after pass %u", block(h)->pass);
 	if (h->done)
 		say_how_it_ended(h);
-	FAIL("the guest is stuck after pass %u", block(h)->pass);
 }
 
 u32 hammer_stop(struct hammer *h)

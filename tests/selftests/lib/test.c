@@ -12,6 +12,7 @@
 #include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ static struct {
 
 static char context_text[256];
 const struct test *running;
+static struct timespec started;		/* the running test */
 
 extern const struct test *const __start_selftests[] __attribute__((weak));
 extern const struct test *const __stop_selftests[] __attribute__((weak));
@@ -118,8 +120,25 @@ void check_mem(const char *file, int line, const char *what, const void *got, co
 				size, w[i], g[i]);
 }
 
+void sleep_ms(unsigned int ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&t, &t) && errno == EINTR)
+		;
+}
+
+bool nearly_over(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - started.tv_sec > opt.timeout * 3 / 4;
+}
+
 /*
- * Waits for the test's process; kills what it left behind. Returns its status, or -1 for too long.
+ * Waits for the test's process, then for what it left behind, which is killed: the next test finds
+ * nothing of it. Returns its status, or -1 for too long.
  */
 static int wait_test(pid_t pid)
 {
@@ -133,11 +152,9 @@ static int wait_test(pid_t pid)
 		if (sigtimedwait(&chld, NULL, &limit) < 0 && errno == EAGAIN)
 			break;
 	kill(-pid, SIGKILL);
-	if (ret == pid)
-		return status;
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	return -1;
+	while (waitpid(-pid, NULL, 0) > 0 || errno == EINTR)
+		;
+	return ret == pid ? status : -1;
 }
 
 static int run_one(const struct test *t)
@@ -153,6 +170,7 @@ static int run_one(const struct test *t)
 		setpgid(0, 0);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &started);
 		running = t;
 		t->body();
 		_exit(0);
@@ -356,6 +374,7 @@ int run_test_list(char **patterns, const struct test *const *tests, size_t n)
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &chld, NULL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("1..%d\n", total);
 	for (size_t i = 0; i < n; i++)

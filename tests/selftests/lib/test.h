@@ -73,6 +73,22 @@ bool on_bochs(void);
 bool kvm_has(const char *parameter);	/* of kvm_intel: ept, unrestricted_guest, … */
 bool is_unrestricted(void);		/* the CPU itself runs real mode and states near to it */
 
+/*
+ * Whether something comes true, however slow the machine is: it is waited for as long as the test may
+ * take, less what it needs to say that nothing came of it.
+ */
+#define EVENTUALLY(cond)						\
+	({								\
+		bool so_;						\
+									\
+		while (!(so_ = (cond)) && !nearly_over())		\
+			sleep_ms(1);					\
+		so_;							\
+	})
+
+bool nearly_over(void);			/* the time that the test may take */
+void sleep_ms(unsigned int ms);
+
 #define FAIL(...)	fail_at(__FILE__, __LINE__, __VA_ARGS__)
 
 #define CHECK(cond)							\

@@ -81,35 +81,43 @@ void signal_every(unsigned int us, int sig)
 	CHECK_OK(timer_settime(timer, 0, &when, NULL));
 }
 
-void run_interrupted(struct vcpu *v, unsigned int ms, volatile u32 *word, u32 value)
+/* Until a signal, after *ms; which is more the next time, lest it never gets anywhere. */
+static void run_a_while(struct vcpu *v, unsigned int *ms)
 {
 	catch_signal(SIGUSR1);
-	signal_every(ms * 1000, SIGUSR1);
-	for (int i = 0; i < 100; i++) {
-		CHECK_ERRNO(vcpu_run(v), EINTR);
-		CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_INTR);
-		if (*word == value) {
-			signal_every(0, SIGUSR1);
-			return;
-		}
-	}
-	FAIL("the guest didn't get as far as to write %#x: it's still %#x", value, *word);
+	signal_every(*ms * 1000, SIGUSR1);
+	CHECK_ERRNO(vcpu_run(v), EINTR);
+	signal_every(0, SIGUSR1);
+	CHECK_EQ(v->run->exit_reason, MINIVMM_EXIT_INTR);
+	if (*ms < 1000)
+		*ms *= 2;
 }
 
-void sleep_ms(unsigned int ms)
+void run_interrupted(struct vcpu *v, unsigned int ms, volatile u32 *word, u32 value)
 {
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+	do {
+		if (nearly_over())
+			FAIL("the guest didn't get as far as to write %#x: it's still %#x", value,
+			     *word);
+		run_a_while(v, &ms);
+	} while (*word != value);
+}
 
-	while (nanosleep(&t, &t) && errno == EINTR)
-		;
+void run_to_sleep(struct vcpu *v)
+{
+	struct minivmm_mp_state state = {};
+	unsigned int ms = 5;
+
+	do {
+		if (nearly_over())
+			FAIL("the guest doesn't come to sleep: its state is %u", state.mp_state);
+		run_a_while(v, &ms);
+		CHECK_OK(ioctl(v->fd, MINIVMM_GET_MP_STATE, &state));
+	} while (state.mp_state != MINIVMM_MP_STATE_HALTED);
 }
 
 void wait_for_guest(volatile u32 *word, u32 value)
 {
-	for (int i = 0; i < 5000; i++) {
-		if (*word == value)
-			return;
-		sleep_ms(1);
-	}
-	FAIL("the guest didn't get as far as to write %#x: it's still %#x", value, *word);
+	if (!EVENTUALLY(*word == value))
+		FAIL("the guest didn't get as far as to write %#x: it's still %#x", value, *word);
 }

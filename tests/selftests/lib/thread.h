@@ -27,12 +27,13 @@ void catch_signal(int sig);		/* with a handler that counts, without SA_RESTART *
 extern volatile int signals_caught;
 /*
  * RUN, ended by signals until the guest is as far as to have written the value. A guest that isn't
- * could write it over what the client writes next.
+ * could write it over what the client writes next. It may have done no more than that.
  */
 void run_interrupted(struct vcpu *v, unsigned int ms, volatile u32 *word, u32 value);
+/* RUN, ended by signals until the vCPU is halted; with the local APIC in the kernel. */
+void run_to_sleep(struct vcpu *v);
 void signal_every(unsigned int us, int sig);	/* to the calling thread; 0 ends it */
-void sleep_ms(unsigned int ms);
-/* Until the guest has written something there: it runs. */
+/* Until the guest has written the value there. */
 void wait_for_guest(volatile u32 *word, u32 value);
 
 #endif
