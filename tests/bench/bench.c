@@ -118,5 +118,6 @@ int main(int argc, char **argv)
 	run_benches(memory_benches);
 	run_benches(dirty_benches);
 	run_benches(life_benches);
+	run_benches(footprint_benches);
 	return 0;
 }

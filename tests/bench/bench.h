@@ -62,7 +62,7 @@ struct bench {
 };
 
 extern const struct bench exit_benches[], interrupt_benches[], smp_benches[], memory_benches[],
-	dirty_benches[], life_benches[], unload_bench[];
+	dirty_benches[], life_benches[], footprint_benches[], unload_bench[];
 void run_benches(const struct bench *b);
 void run_guest_benches(void);
 extern unsigned int lives;			/* how many VMs, one after the other */

@@ -142,6 +142,13 @@ GROUPS = [
         ],
     ),
     (
+        "Memory of the host's kernel, in bytes",
+        [
+            Row("bytes_of_a_vm", "a VM with a slot of 2 MiB and a vCPU that has run"),
+            Row("bytes_to_map_64m", "a slot of 64 MiB, all touched in pages of 4 KiB"),
+        ],
+    ),
+    (
         "Debian's kernel in a guest of 192 MB",
         [
             Row("debian_boots", "Debian: from the vCPU's creation to /init", LOAD, chart=True, short=True),
