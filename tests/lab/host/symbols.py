@@ -23,7 +23,7 @@ class Symbols:
         self.rows += [
             (text_address + int(m[1], 16), f"{m[2]} [{os.path.basename(path)}]")
             for m in re.finditer(
-                r"^([0-9a-f]+) .{5}F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, re.M
+                r"^([0-9a-f]+) .{6}F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, re.M
             )
         ]
         self.sorted = False
