@@ -294,7 +294,7 @@ MORE_CELLS += [
 # makes very many of them stays out.
 NOT_TOO_LONG = {"guests": ["[!p]*", "pic.*", "paging[!m]*"], "lifetime": ["[!a]*"], "faults": []}
 AND_LEAKS = ("eventfd", "hostmem", "lifetime")
-OF_THE_MMU = ("dirtylog", "failure", "hostmem", "isolation", "memory", "mmio", "system", "vcpu")
+OF_THE_MMU = ("dirtylog", "failure", "hostile", "hostmem", "isolation", "memory", "mmio", "system", "vcpu")
 DEBUG_CELLS = [
     Cell("debug-ept", "corei7_haswell_4770", kernel="debug", partly=NOT_TOO_LONG, leaks=AND_LEAKS),
     Cell(

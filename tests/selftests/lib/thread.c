@@ -62,8 +62,8 @@ void catch_signal(int sig)
 
 void signal_every(unsigned int us, int sig)
 {
-	static timer_t timer;
-	static bool created;
+	static __thread timer_t timer;	/* one of each thread */
+	static __thread bool created;
 	struct sigevent event = {
 		.sigev_notify = SIGEV_THREAD_ID,
 		.sigev_signo = sig,
