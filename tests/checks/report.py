@@ -9,14 +9,18 @@ class Report:
     def __init__(self):
         self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
-        self.failures, self.skips = [], []
+        self.failures, self.skips, self.remarks = [], [], []
 
     def group(self, name):
         return Group(self, name)
 
     def summary(self):
         """Prints what to look at again, and the count on the last line; returns the exit status."""
-        for title, names in (("Skipped", self.skips), ("Failed", self.failures)):
+        for title, names in (
+            ("Remarks", self.remarks),
+            ("Skipped", self.skips),
+            ("Failed", self.failures),
+        ):
             if names:
                 print(f"\n{title}:")
                 for name in names:
@@ -58,3 +62,7 @@ class Group:
             self.report.skipped += 1
             self.report.skips.append(f"{self.name}: {name}: {why}")
             self._line("skipped", f"{name}: {why}")
+
+    def remarked(self, what):
+        with self.report.lock:
+            self.report.remarks.append(f"{self.name}: {what}")

@@ -6,11 +6,13 @@ import re
 PLAN = re.compile(r"1\.\.(\d+)(?:\s+# SKIP\s*(.*))?\s*$", re.I)
 TEST = re.compile(r"(not )?ok (\d+)(?: - | )?(.*?)(?:\s+# (SKIP|TODO)\s*(.*))?\s*$", re.I)
 
+REMARK = "# remark: "
+
 
 class Reader:
-    """Feeds on lines; calls passed(name), failed(name, why) and skipped(name, why). `why` of a
-    failure are the diagnostics ("# …") before it. finish() reports what the plan promised and
-    didn't come."""
+    """Feeds on lines; calls passed(name), failed(name, why), skipped(name, why) and remarked(what).
+    `why` of a failure are the diagnostics ("# …") before it; "# remark: …" is one. finish() reports
+    what the plan promised and didn't come."""
 
     def __init__(self, sink, names=()):
         self.sink = sink
@@ -28,6 +30,8 @@ class Reader:
                 self.sink.skipped("all", plan[2])
         elif test:
             self._test(test)
+        elif text.startswith(REMARK):
+            self.sink.remarked(text[len(REMARK) :])
         elif text.startswith("#"):
             self.notes.append(text[1:].strip())
 
