@@ -402,7 +402,7 @@ TEST(tsc_is_settable)
 
 	CHECK_EQ(set_msr(v, MSR_TSC, 1ull << 40), 1);
 	CHECK_EQ(get_msr(v, MSR_TSC, &value), 1);
-	CHECK(value >= 1ull << 40 && value < (1ull << 40) + (1ull << 32));
+	CHECK_EQ(value >> 40, 1);
 }
 
 /* Values that no CPU holds: none done, and what was there stays. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static const unsigned char spin[] = { 0xfa, 0xeb, 0xfe };	/* cli; 1: jmp 1b */
@@ -25,6 +26,7 @@ static int run(int vm, int vcpu)
 	unsigned char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct kvm_userspace_memory_region slot = { .memory_size = 4096, .userspace_addr = (unsigned long)memory };
 	struct kvm_regs regs = { .rflags = 2 };
+	struct itimerval every_second = { .it_interval.tv_sec = 1, .it_value.tv_sec = 1 };
 	struct kvm_sregs sregs;
 
 	memcpy(memory, spin, sizeof(spin));
@@ -33,7 +35,7 @@ static int run(int vm, int vcpu)
 	sregs.cs.base = sregs.cs.selector = 0;
 	if (ioctl(vcpu, KVM_SET_SREGS, &sregs) || ioctl(vcpu, KVM_SET_REGS, &regs))
 		return -1;
-	alarm(1);
+	setitimer(ITIMER_REAL, &every_second, NULL);
 	return ioctl(vcpu, KVM_RUN, 0) == -1 && errno == EINTR ? 0 : -1;
 }
 
