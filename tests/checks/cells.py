@@ -53,10 +53,35 @@ def debian_disk(way, mmu, cpus=1, device="/dev/minivmm"):
 
 IN_CELLS_OF_THEIR_OWN = ("audit", "faults", "swap")
 
+# Where nothing happens at the same time a second CPU changes nothing, and all takes thrice as long.
+ALONE = ("abi", "debug", "emulated", "events", "exits", "failure", "mmio", "mmioforms", "pio")
+ALONE += ("sets", "state", "stats", "system")
+INTERRUPT_GUESTS = ("apic", "pic", "smp")
+
 
 def all_selftests():
     names = sorted(os.path.basename(path)[:-2] for path in glob.glob(f"{SELFTESTS}/*.c"))
     return [name for name in names if name not in IN_CELLS_OF_THEIR_OWN]
+
+
+def guests(*names):
+    """Patterns for the tests of these programs of tests/guests."""
+    return [f"{name}.*" for name in names]
+
+
+def other_guests():
+    names = sorted(os.path.basename(path)[:-2] for path in glob.glob("tests/guests/*.c"))
+    return guests("emulated", *(name for name in names if name not in INTERRUPT_GUESTS))
+
+
+def alone():
+    return {name: [] for name in ALONE}
+
+
+def side_by_side():
+    return {name: [] for name in all_selftests() if name not in ALONE} | {
+        "guests": guests(*INTERRUPT_GUESTS)
+    }
 
 
 def debian_boot(mmu):
@@ -142,6 +167,7 @@ CELLS = [
         "haswell-ept-2cpus",
         "corei7_haswell_4770",
         cpus=2,
+        selftests=side_by_side(),
         commands={
             "kexec": reboot("kexec"),
             "panic": reboot("panic"),
@@ -153,8 +179,11 @@ CELLS = [
         "corei7_haswell_4770",
         mmu="shadow",
         cpus=2,
+        selftests=side_by_side(),
         commands={"boot_debian_smp": debian_smp("shadow", 2, "reboot")},
     ),
+    Cell("haswell-ept", "corei7_haswell_4770", selftests=alone()),
+    Cell("haswell-shadow", "corei7_haswell_4770", "shadow", selftests=alone()),
     Cell(
         "skylake-beside-kvm",
         "corei7_skylake_x",
@@ -211,14 +240,13 @@ MORE_CELLS += [
 
 # Off by default. Bochs's exits don't tell of a delivery by the CPU that didn't finish, which these
 # guests have none of.
-INTERRUPT_GUESTS = {"guests": ["apic.*", "pic.*", "smp.*"]}
 MORE_CELLS += [
     Cell(
         f"skylake-{mmu}-virtual-interrupts",
         "corei7_skylake_x",
         mmu,
         modules=["minivmm.ko,virtual_interrupts=1"],
-        selftests=INTERRUPT_GUESTS,
+        selftests={"guests": guests(*INTERRUPT_GUESTS)},
     )
     for mmu in ("ept", "shadow")
 ]
@@ -232,6 +260,18 @@ MORE_CELLS += [
         "shadow-2cpus": debian_disk("kernel", "shadow", 2),
         "kvm": debian_disk("kernel", None, device="/dev/kvm"),
     }.items()
+]
+
+# What `make check` runs on one CPU only, or not on this one.
+MORE_CELLS += [
+    Cell(
+        f"haswell-{mmu}-2cpus-others",
+        "corei7_haswell_4770",
+        mmu,
+        cpus=2,
+        selftests=alone() | {"guests": other_guests()},
+    )
+    for mmu in ("ept", "shadow")
 ]
 
 # More vCPUs than the lab has CPUs.

@@ -5,17 +5,29 @@ import threading
 import time
 
 
+SLOWEST = 10
+
+
 class Report:
     def __init__(self):
         self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
         self.failures, self.skips, self.remarks = [], [], []
+        self.times = []  # (seconds, what)
 
     def group(self, name):
         return Group(self, name)
 
+    def took(self, seconds, what):
+        with self.lock:
+            self.times.append((seconds, what))
+
     def summary(self):
         """Prints what to look at again, and the count on the last line; returns the exit status."""
+        if len(self.times) > SLOWEST:
+            print("\nSlowest:")
+            for seconds, what in sorted(self.times, reverse=True)[:SLOWEST]:
+                print(f"  {seconds:6.1f}s  {what}")
         for title, names in (
             ("Remarks", self.remarks),
             ("Skipped", self.skips),
