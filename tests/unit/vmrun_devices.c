@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "exitcode.h"
+#include "keys.h"
 #include "patience.h"
 #include "vmrun_env.h"
 
@@ -272,20 +273,149 @@ static void kbd_has_no_mouse(void **state)
 	assert_int_equal(inb(f, KBD_DATA), 0xfe);
 }
 
-static void kbd_has_no_keyboard(void **state)
+/* Bytes come by port 0x60, each with an edge of the interrupt. */
+static void assert_bytes(struct fake *f, const char *bytes, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		unsigned int moves = f->moves[KBD_IRQ];
+
+		assert_int_equal(inb(f, KBD_CMD) & 0x61, 0x01);
+		assert_int_equal(f->level[KBD_IRQ], 1);
+		assert_int_equal(inb(f, KBD_DATA), (uint8_t)bytes[i]);
+		assert_int_equal(f->moves[KBD_IRQ] - moves, i + 1 < n ? 2 : 1);
+	}
+	assert_int_equal(inb(f, KBD_CMD) & 0x41, 0);
+	assert_int_equal(f->level[KBD_IRQ], 0);
+}
+
+#define ASSERT_BYTES(f, bytes)	assert_bytes(f, bytes, sizeof(bytes) - 1)
+
+static void set_ctr(struct fake *f, uint8_t ctr)
+{
+	outb(f, KBD_CMD, 0x60);
+	outb(f, KBD_DATA, ctr);
+}
+
+static const char *type(struct fake *f, const char *keys)
+{
+	uint8_t codes[KEYS_BYTES_MAX];
+	struct error err;
+	int n = keys_parse(keys, codes, &err);
+
+	if (n < 0)
+		fail_msg("%s", err.text);
+	return f->keyboard.type(f->keyboard.opaque, codes, n);
+}
+
+static void keyboard_answers(void **state)
+{
+	static const struct { const char *said, *heard; size_t len; } talk[] = {
+		{ "\xff", "\xfa\xaa", 2 }, { "\xee", "\xee", 1 }, { "\xf2", "\xfa\xab\x83", 3 },
+		{ "\xf3\x20", "\xfa\xfa", 2 }, { "\xf0\1", "\xfa\xfa", 2 }, { "\xf4", "\xfa", 1 },
+		{ "\xf6", "\xfa", 1 }, { "\xf0\3", "\xfa\xfe", 2 }, { "\x55", "\xfe", 1 },
+		{ "\xfe", "\xfe", 1 }, { "\xed\2", "\xfa\xfa", 2 }, { "\xfc\x1c", "\xfa\xfa", 2 },
+		{ "\xed\xee", "\xfa\xee", 2 },	/* a command in the place of a parameter */
+	};
+	struct fake *f = *state;
+	size_t i, heard;
+
+	set_ctr(f, 0x05);			/* as they are, not translated */
+	for (i = 0; i < sizeof(talk) / sizeof(talk[0]); i++) {
+		heard = 0;
+		for (const char *p = talk[i].said; *p; p++) {
+			outb(f, KBD_DATA, *p);
+			if (p[1])
+				assert_bytes(f, &talk[i].heard[heard++], 1);
+		}
+		assert_bytes(f, talk[i].heard + heard, talk[i].len - heard);
+	}
+	outb(f, KBD_DATA, 0xf0);
+	ASSERT_BYTES(f, "\xfa");
+	outb(f, KBD_DATA, 0);
+	ASSERT_BYTES(f, "\xfa\2");
+	set_ctr(f, 0x45);
+	outb(f, KBD_DATA, 0xf2);
+	ASSERT_BYTES(f, "\xfa\xab\x41");
+	set_ctr(f, 0x44);			/* interrupt off */
+	outb(f, KBD_DATA, 0xf4);
+	assert_int_equal(f->level[KBD_IRQ], 0);
+	assert_int_equal(inb(f, KBD_DATA), 0xfa);
+}
+
+static void keys_are_pressed(void **state)
 {
 	struct fake *f = *state;
 
-	outb(f, KBD_DATA, 0xf2);
-	assert_int_equal(f->level[KBD_IRQ], 1);
-	assert_int_equal(inb(f, KBD_CMD) & 0x61, 0x41);
-	assert_int_equal(inb(f, KBD_DATA), 0xfe);
-	assert_int_equal(f->level[KBD_IRQ], 0);
-	assert_int_equal(inb(f, KBD_CMD) & 0x41, 0);
-	outb(f, KBD_CMD, 0x60);
-	outb(f, KBD_DATA, 0);			/* interrupt off */
-	outb(f, KBD_DATA, 0xf2);
-	assert_int_equal(f->level[KBD_IRQ], 0);
+	assert_null(type(f, "a shift-b"));
+	ASSERT_BYTES(f, "\x1e\x9e\x2a\x30\xb0\xaa");
+	assert_null(type(f, "ctrl-alt-delete"));
+	ASSERT_BYTES(f, "\x1d\x38\xe0\x53\xe0\xd3\xb8\x9d");
+	assert_null(type(f, "f7 enter"));
+	ASSERT_BYTES(f, "\x41\xc1\x1c\x9c");
+	set_ctr(f, 0x05);
+	assert_null(type(f, "f7 up"));
+	ASSERT_BYTES(f, "\x83\xf0\x83\xe0\x75\xe0\xf0\x75");
+	outb(f, KBD_DATA, 0xf0);
+	ASSERT_BYTES(f, "\xfa");
+	outb(f, KBD_DATA, 1);			/* set 1 by the keyboard itself */
+	ASSERT_BYTES(f, "\xfa");
+	assert_null(type(f, "up"));
+	ASSERT_BYTES(f, "\xe0\x48\xe0\xc8");
+}
+
+static void keys_wait_or_are_refused(void **state)
+{
+	static const char abcd[] = "\x1e\x9e\x30\xb0\x2e\xae\x20\xa0";
+	struct fake *f = *state;
+	unsigned int i, k;
+
+	outb(f, KBD_CMD, 0xad);			/* the line to the keyboard is held */
+	assert_null(type(f, "a"));
+	assert_int_equal(inb(f, KBD_CMD) & 1, 0);
+	outb(f, KBD_CMD, 0xae);
+	ASSERT_BYTES(f, "\x1e\x9e");
+
+	outb(f, KBD_DATA, 0xf5);
+	ASSERT_BYTES(f, "\xfa");
+	assert_non_null(strstr(type(f, "a"), "off"));
+	assert_int_equal(inb(f, KBD_CMD) & 1, 0);
+	outb(f, KBD_DATA, 0xf4);
+	ASSERT_BYTES(f, "\xfa");
+
+	for (i = 0; !type(f, "a b c d"); i++)
+		assert_true(i < 1000);
+	assert_int_equal(i, 42);		/* 512 bytes and the one that the controller has */
+	for (; i; i--)
+		for (k = 0; k < sizeof(abcd) - 1; k++)
+			assert_int_equal(inb(f, KBD_DATA), (uint8_t)abcd[k]);
+	assert_null(type(f, "a"));
+	outb(f, KBD_DATA, 0xf4);		/* that clears what waits, but not what is on its way */
+	assert_int_equal(inb(f, KBD_DATA), 0x1e);
+	ASSERT_BYTES(f, "\xfa");
+}
+
+static void keys_have_names(void **state)
+{
+	uint8_t codes[KEYS_BYTES_MAX];
+	char many[600] = "";
+	struct error err;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(keys_parse("  rightctrl  ", codes, &err), 5);
+	assert_memory_equal(codes, "\xe0\x14\xe0\xf0\x14", 5);
+	assert_int_equal(keys_parse("nokey", codes, &err), -1);
+	assert_non_null(strstr(err.text, "nokey"));
+	assert_int_equal(keys_parse("a-", codes, &err), -1);
+	assert_int_equal(keys_parse("-", codes, &err), -1);
+	assert_int_equal(keys_parse("", codes, &err), -1);
+	assert_int_equal(keys_parse("a-b-c-d-e-f", codes, &err), 18);
+	assert_int_equal(keys_parse("a-b-c-d-e-f-g", codes, &err), -1);
+	for (i = 0; i < 100; i++)
+		strcat(many, "up ");
+	assert_int_equal(keys_parse(many, codes, &err), -1);
 }
 
 static void assert_stops(uint16_t port, uint8_t value, int code)
@@ -420,7 +550,10 @@ int main(void)
 		machine_test(cmos_knows_the_memory),
 		machine_test(kbd_answers_a_probe),
 		machine_test(kbd_has_no_mouse),
-		machine_test(kbd_has_no_keyboard),
+		machine_test(keyboard_answers),
+		machine_test(keys_are_pressed),
+		machine_test(keys_wait_or_are_refused),
+		cmocka_unit_test(keys_have_names),
 		machine_test(resets),
 		machine_test(pci_address_is_no_reset),
 		machine_test(acpi_powers_off),

@@ -38,6 +38,7 @@ struct fake {
 	struct chardev chr;
 	struct stopper stopper;
 	struct power_button button;
+	struct keyboard keyboard;
 	struct memory_balloon balloon;
 	bool panicked;
 	struct device_set devices;
@@ -155,7 +156,8 @@ static inline struct fake *fake_machine_more(struct disk *disks, unsigned int nr
 	struct device_env env = {
 		.ports = &f->ports, .mmio = &f->mmio, .irqs = &f->irqs, .console = &f->chr,
 		.doorbells = &f->doorbells, .loop = &f->loop,
-		.stopper = &f->stopper, .power_button = &f->button, .balloon = &f->balloon,
+		.stopper = &f->stopper, .power_button = &f->button,
+		.keyboard = &f->keyboard, .balloon = &f->balloon,
 		.low_ram = 0xc0000000, .high_ram = 1ULL << 32,
 		.pci = &f->pci, .mem = &f->mem, .shadow = &f->shadow, .fwcfg = &f->fwcfg,
 		.disks = disks, .nr_disks = nr, .nets = more->nets, .nr_nets = more->nr_nets, .cpus = 3,

@@ -144,6 +144,10 @@ static void devices(void **state)
 			bus_do(&f->ports, some_port(), data, len > 4 ? 4 : len, below(2));
 		else
 			bus_do(&f->mmio, nasty(), data, len, below(2));
+		if (!below(32)) {
+			memcpy(data, &value, 8);
+			f->keyboard.type(f->keyboard.opaque, data, below(9));
+		}
 		if (!below(64)) {
 			f->in_pos = f->in_len = 0;
 			fake_input(f, "some input, longer than a FIFO");

@@ -154,6 +154,7 @@ static void madt_lists_the_cpus(uint64_t madt, uint32_t len, unsigned int cpus)
 
 static void acpi_is_well_formed(void **state)
 {
+	static const char keyboard[] = "KBD_\x08_HID\x0c\x41\xd0\x03\x03";
 	uint64_t rsdp, xsdt = 0, madt, fadt, dsdt;
 	unsigned int cpus;
 	uint32_t len;
@@ -176,6 +177,7 @@ static void acpi_is_well_formed(void **state)
 		mem_read(&mem, dsdt + 4, &len, 4);
 		assert_int_equal(sum(dsdt, len), 0);
 		assert_true(dsdt + len <= BIOS_END);
+		assert_non_null(memmem(mem_at(&mem, dsdt, len), len, keyboard, sizeof(keyboard) - 1));
 	}
 }
 

@@ -65,6 +65,13 @@ struct power_button {
 	void *opaque;
 };
 
+/* The keyboard, which a device sets. */
+struct keyboard {
+	/* Bytes of scan code set 2. Return: NULL, or why it can't: then none of them is sent. */
+	const char *(*type)(void *opaque, const uint8_t *codes, size_t len);
+	void *opaque;
+};
+
 /* The guest's memory balloon, which a device sets. */
 struct memory_balloon {
 	/* So much is to be given up. Return: whether the guest listens. */
@@ -102,6 +109,7 @@ struct device_env {
 	const char *serial2;		/* as stream_open() has it; NULL: there is none */
 	struct stopper *stopper;
 	struct power_button *power_button;
+	struct keyboard *keyboard;
 	struct memory_balloon *balloon;
 	uint64_t low_ram, high_ram;	/* bytes below and from 4 GiB */
 	const struct guest_mem *mem;

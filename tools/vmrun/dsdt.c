@@ -185,6 +185,28 @@ static void put_panic(struct code *c)
 	end(c, device);
 }
 
+/* SeaBIOS doesn't look for one that isn't here. */
+static void put_keyboard(struct code *c)
+{
+	static const uint8_t pnp0303[] = { 0x41, 0xd0, 0x03, 0x03 };
+	static const uint8_t crs[] = {
+		AML_BUFFER, 24, AML_BYTE, 21, 0x47, 0x01, 0x60, 0, 0x60, 0, 1, 1, 0x47, 0x01, 0x64, 0,
+		0x64, 0, 1, 1, 0x22, 1 << 1, 0, END_TAG, 0,
+	};
+	size_t device;
+
+	put_byte(c, AML_EXTENDED);
+	put_byte(c, AML_DEVICE);
+	device = begin(c);
+	put(c, "KBD_", 4);
+	put_name(c, "_HID");
+	put_byte(c, AML_DWORD);
+	put(c, pnp0303, sizeof(pnp0303));
+	put_name(c, "_CRS");
+	put(c, crs, sizeof(crs));
+	end(c, device);
+}
+
 size_t dsdt_code(uint8_t *bytes, size_t room)
 {
 	static const uint8_t pnp0a03[] = { 0x41, 0xd0, 0x0a, 0x03 };
@@ -206,6 +228,7 @@ size_t dsdt_code(uint8_t *bytes, size_t room)
 	put_prt(&c);
 	end(&c, device);
 	put_panic(&c);
+	put_keyboard(&c);
 	end(&c, scope);
 	return c.size;
 }

@@ -342,6 +342,7 @@ static int create_devices(struct machine *m, struct error *err)
 		.console = &m->console.chr,
 		.stopper = &m->stopper,
 		.power_button = &m->power_button,
+		.keyboard = &m->keyboard,
 		.balloon = &m->balloon,
 		.low_ram = m->mem.low_size,
 		.high_ram = m->mem.high_size,

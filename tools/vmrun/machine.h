@@ -51,6 +51,7 @@ struct machine {
 	struct control control;
 	struct gdb_server gdb;		/* if one may come */
 	struct power_button power_button;
+	struct keyboard keyboard;
 	struct memory_balloon balloon;
 	bool paused;			/* by a command */
 	struct loop loop;

@@ -2,6 +2,7 @@
 /* The commands of the prompt behind Ctrl-a c, and of `vmrun ctl`. */
 #include <string.h>
 
+#include "keys.h"
 #include "machine.h"
 #include "stats.h"
 
@@ -128,6 +129,19 @@ static int do_balloon(struct machine *m, const char *args, FILE *out)
 	return -1;
 }
 
+static int do_sendkey(struct machine *m, const char *args, FILE *out)
+{
+	uint8_t codes[KEYS_BYTES_MAX];
+	const char *why;
+	struct error err;
+	int n = keys_parse(args, codes, &err);
+
+	why = n < 0 ? err.text : m->keyboard.type(m->keyboard.opaque, codes, n);
+	if (why)
+		fprintf(out, "%s\n", why);
+	return why ? -1 : 0;
+}
+
 static int do_powerdown(struct machine *m, const char *args, FILE *out)
 {
 	(void)args;
@@ -168,6 +182,8 @@ static const struct {
 	{ "nmi", "send the first CPU an NMI", do_nmi, false },
 	{ "balloon", "SIZE: so much memory the guest is to give up; without, how it stands", do_balloon,
 	  true },
+	{ "sendkey", "KEY...: press keys of the PS/2 keyboard, as in `sendkey ctrl-alt-delete`",
+	  do_sendkey, true },
 	{ "powerdown", "press the power button: the guest shuts down if it listens", do_powerdown,
 	  false },
 	{ "reset", "press the reset button, which ends the virtual machine as any reset does",

@@ -6,6 +6,7 @@
  *	type TEXT	without waiting for anything; \e is Escape, \r Return
  *	press KEY TEXT	the key makes it print the text; again, as a person would, if nothing comes
  *	say TEXT	key by key, each when the one before has appeared: a BIOS has room for few
+ *	keys KEYS	pressed on its PS/2 keyboard: its --name is "guest"
  *	end STATUS	the program ends with it
  *	kill STATUS	it is told to end, and does so with that status
  * Ends with 0 if all that was so. Waiting has no limit of its own: the lab's is in ticks.
@@ -149,6 +150,15 @@ static void say(const char *text)
 	}
 }
 
+static void press_keys(const char *keys)
+{
+	char command[300];
+
+	snprintf(command, sizeof(command), "vmrun ctl guest sendkey %s", keys);
+	if (system(command))
+		fail("sendkey", keys);
+}
+
 static void await_end(const char *status)
 {
 	char buf[4096];
@@ -177,6 +187,8 @@ static void carry_out(const char *verb, const char *rest)
 		fflush(stdout);
 	} else if (!strcmp(verb, "type")) {
 		type(rest);
+	} else if (!strcmp(verb, "keys")) {
+		press_keys(rest);
 	} else if (!strcmp(verb, "say")) {
 		say(rest);
 	} else if (!strcmp(verb, "end")) {

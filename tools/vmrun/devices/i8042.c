@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The keyboard controller, with nothing plugged in: it answers an operating system's probe at once,
- * and resets the machine when asked to.
+ * The keyboard controller and its keyboard, without a mouse. It resets the machine when asked to.
  */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "../device.h"
 #include "../exitcode.h"
+#include "keyboard.h"
 
 #define DATA_PORT	0x60
 #define COMMAND_PORT	0x64
@@ -52,7 +52,7 @@ enum {
 #define PORT_TEST_PASSED	0x00
 #define CLOCK_STUCK		0x01	/* what a port test says where no device can be */
 #define INPORT_NOT_INHIBITED	0x80
-#define REPLY_RESEND		0xfe	/* with STR_TIMEOUT: no device took the byte */
+#define REPLY_RESEND		0xfe	/* with STR_TIMEOUT: no mouse took the byte */
 
 struct i8042 {
 	pthread_mutex_t lock;
@@ -60,7 +60,9 @@ struct i8042 {
 	struct stopper *stopper;
 	uint8_t status, ctr, out;
 	uint8_t waiting;		/* the command that the next data byte belongs to, or 0 */
+	bool released;			/* translation: the keyboard's last byte was such a prefix */
 	int level;
+	struct keyboard_device keyboard;
 };
 
 static void reply(struct i8042 *c, uint8_t byte, uint8_t flags)
@@ -140,8 +142,9 @@ static void write_data(struct i8042 *c, uint8_t value)
 	case CMD_AUX_SEND:
 		reply(c, REPLY_RESEND, STR_AUXDATA | STR_TIMEOUT);
 		break;
-	default:			/* for the keyboard that isn't there */
-		reply(c, REPLY_RESEND, STR_TIMEOUT);
+	default:
+		c->ctr &= ~CTR_KBDDIS;
+		keyboard_command(&c->keyboard, value);
 	}
 }
 
@@ -161,6 +164,25 @@ static void update_irq(struct i8042 *c)
 	c->irqs->set(c->irqs, KBD_IRQ, level);
 }
 
+/* The keyboard's next byte, if there is room for it. */
+static void fill(struct i8042 *c)
+{
+	uint8_t byte;
+
+	while (!(c->status & STR_OBF) && !(c->ctr & CTR_KBDDIS) &&
+	       keyboard_next(&c->keyboard, &byte))
+		if (!(c->ctr & CTR_XLATE) || keyboard_translate(&byte, &c->released))
+			reply(c, byte, 0);
+}
+
+/* The line goes down between two bytes: the interrupt is an edge. */
+static void go_on(struct i8042 *c)
+{
+	update_irq(c);
+	fill(c);
+	update_irq(c);
+}
+
 static void i8042_data(void *opaque, struct bus_access *a)
 {
 	struct i8042 *c = opaque;
@@ -170,7 +192,7 @@ static void i8042_data(void *opaque, struct bus_access *a)
 		write_data(c, a->data[0]);
 	else
 		a->data[0] = read_data(c);
-	update_irq(c);
+	go_on(c);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -183,8 +205,20 @@ static void i8042_command(void *opaque, struct bus_access *a)
 		write_command(c, a->data[0]);
 	else
 		a->data[0] = c->status;
-	update_irq(c);
+	go_on(c);
 	pthread_mutex_unlock(&c->lock);
+}
+
+static const char *i8042_type(void *opaque, const uint8_t *codes, size_t len)
+{
+	struct i8042 *c = opaque;
+	const char *why;
+
+	pthread_mutex_lock(&c->lock);
+	why = keyboard_type(&c->keyboard, codes, len);
+	go_on(c);
+	pthread_mutex_unlock(&c->lock);
+	return why;
 }
 
 static void i8042_destroy(void *dev)
@@ -208,6 +242,8 @@ static void *i8042_create(const struct device_env *env, struct error *err)
 	c->stopper = env->stopper;
 	c->status = STR_SYS | STR_KEYLOCK;
 	c->ctr = CTR_KBDINT | CTR_SYS | CTR_AUXDIS | CTR_XLATE;
+	keyboard_reset(&c->keyboard);
+	*env->keyboard = (struct keyboard) { i8042_type, c };
 	if (bus_add(env->ports, DATA_PORT, 1, 1, i8042_data, c, "i8042 data", err) ||
 	    bus_add(env->ports, COMMAND_PORT, 1, 1, i8042_command, c, "i8042 command", err)) {
 		i8042_destroy(c);
@@ -221,8 +257,9 @@ static void i8042_info(void *dev, FILE *out)
 	struct i8042 *c = dev;
 
 	pthread_mutex_lock(&c->lock);
-	fprintf(out, "i8042   at %#x, no keyboard: status %02x, control %02x\n", DATA_PORT,
-		c->status, c->ctr);
+	fprintf(out, "i8042   at %#x: status %02x, control %02x; keyboard: %s, set %u, LEDs %u, %u bytes wait\n",
+		DATA_PORT, c->status, c->ctr, c->keyboard.off ? "off" : "on", c->keyboard.set,
+		c->keyboard.leds, c->keyboard.nr_codes);
 	pthread_mutex_unlock(&c->lock);
 }
 
