@@ -244,6 +244,13 @@ static void assert_monitor(struct machine *m, const char *line, int rc, const ch
 	free(text);
 }
 
+/* A keyboard that takes anything but an "a". */
+static const char *type(void *opaque, const uint8_t *codes, size_t len)
+{
+	assert_null(opaque);
+	return codes[0] == 0x1c && len == 3 ? "nobody reads" : NULL;
+}
+
 /* Of a machine without vCPUs: it pauses at once. */
 static void monitor_commands(void **state)
 {
@@ -257,6 +264,7 @@ static void monitor_commands(void **state)
 	m.mem.size = 128 << 20;
 	m.balloon = (struct memory_balloon) { inflate, print_balloon, &listens };
 	m.power_button = (struct power_button) { press, &listens };
+	m.keyboard.type = type;
 	pthread_mutex_init(&m.vm.lock, NULL);
 	pthread_cond_init(&m.vm.changed, NULL);
 	pthread_mutex_init(&m.stop.lock, NULL);
@@ -278,13 +286,17 @@ static void monitor_commands(void **state)
 	assert_int_equal(wanted, 64 << 20);
 	assert_monitor(&m, "balloon 128M", -1, "128M: not a size below the guest's 128 MiB");
 	assert_monitor(&m, "balloon x", -1, "x: not a size");
+	assert_monitor(&m, "sendkey a", -1, "nobody reads");
+	assert_monitor(&m, "sendkey nokey", -1, "nokey: no key");
+	assert_monitor(&m, "sendkey", -1, "which keys");
+	assert_monitor(&m, "sendkey ctrl-alt-delete", 0, "");
 	assert_monitor(&m, "pause now", -1, "stands alone");
 	assert_monitor(&m, "frobnicate", -1, "no such command");
 	assert_monitor(&m, "", 0, "");
 	assert_monitor(&m, "help", 0, "powerdown");
 	assert_int_equal(m.stop.kind, STOP_NONE);
 	assert_monitor(&m, "reset", 0, "");
-	assert_int_equal(m.stop.kind, STOP_GUEST);
+	assert_int_equal(m.stop.kind, STOP_RESET);
 	m.stop.kind = STOP_NONE;
 	assert_monitor(&m, "quit", 0, "");
 	assert_int_equal(m.stop.kind, STOP_USER);

@@ -427,20 +427,30 @@ static void assert_stops(uint16_t port, uint8_t value, int code)
 	fake_destroy(f);
 }
 
+static void assert_resets(uint16_t port, uint8_t value, bool resets)
+{
+	struct fake *f = fake_machine();
+
+	outb(f, port, value);
+	assert_int_equal(f->was_reset, resets);
+	assert_int_equal(f->stop_code, resets ? EXIT_GUEST_OK : FAKE_NO_STOP);
+	fake_destroy(f);
+}
+
 static void resets(void **state)
 {
 	struct fake *f = *state;
 
-	assert_stops(KBD_CMD, 0xfe, EXIT_GUEST_OK);
-	assert_stops(KBD_CMD, 0xff, FAKE_NO_STOP);
-	assert_stops(KBD_CMD, 0xf0, EXIT_GUEST_OK);
-	assert_stops(0x92, 0x03, EXIT_GUEST_OK);
-	assert_stops(0x92, 0x02, FAKE_NO_STOP);
-	assert_stops(0xcf9, 0x02, FAKE_NO_STOP);
-	assert_stops(0xcf9, 0x06, EXIT_GUEST_OK);
+	assert_resets(KBD_CMD, 0xfe, true);
+	assert_resets(KBD_CMD, 0xff, false);
+	assert_resets(KBD_CMD, 0xf0, true);
+	assert_resets(0x92, 0x03, true);
+	assert_resets(0x92, 0x02, false);
+	assert_resets(0xcf9, 0x02, false);
+	assert_resets(0xcf9, 0x06, true);
 	outb(f, KBD_CMD, 0xd1);
 	outb(f, KBD_DATA, 0x02);
-	assert_int_equal(f->stop_code, EXIT_GUEST_OK);
+	assert_true(f->was_reset);
 }
 
 static void pci_address_is_no_reset(void **state)
@@ -470,6 +480,7 @@ static void acpi_powers_off(void **state)
 	outw(f, 0x604, 5 << 10 | 1 << 13);
 	assert_int_equal(f->stop_code, EXIT_GUEST_OK);
 	assert_non_null(strstr(f->stop_why, "powered off"));
+	assert_false(f->was_reset);
 }
 
 static void power_button(void **state)

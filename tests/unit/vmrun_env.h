@@ -40,7 +40,7 @@ struct fake {
 	struct power_button button;
 	struct keyboard keyboard;
 	struct memory_balloon balloon;
-	bool panicked;
+	bool panicked, was_reset;
 	struct device_set devices;
 
 	int level[FAKE_IRQS];
@@ -135,6 +135,14 @@ static void fake_stop(struct stopper *s, int code, const char *why)
 	snprintf(f->stop_why, sizeof(f->stop_why), "%s", why);
 }
 
+static void fake_reset(struct stopper *s, const char *why)
+{
+	struct fake *f = FAKE_OF(s, stopper);
+
+	f->was_reset = true;
+	fake_stop(s, 0, why);
+}
+
 static void fake_panicked(struct stopper *s, const char *why)
 {
 	(void)why;
@@ -174,6 +182,7 @@ static inline struct fake *fake_machine_more(struct disk *disks, unsigned int nr
 	f->chr.write = fake_write;
 	f->chr.read = fake_read;
 	f->stopper.stop = fake_stop;
+	f->stopper.reset = fake_reset;
 	f->stopper.panicked = fake_panicked;
 	f->stop_code = FAKE_NO_STOP;
 	f->shadow.set = fake_shadow;

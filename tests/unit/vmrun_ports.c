@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Streams, and what lies on them: the second serial port and the virtio console. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_console.h>
 #include <poll.h>
@@ -412,9 +413,28 @@ static void terminal_on_hvc0(void **state)
 	close(out[1]);
 }
 
+/* Whoever ends in the sandbox leaves it; whoever listens keeps it. */
+static void sockets_left_behind(void **state)
+{
+	struct error err;
+	int fd;
+
+	(void)state;
+	fd = stream_listen(sock, &err);
+	assert_true(fd >= 0);
+	assert_int_equal(stream_listen(sock, &err), -1);
+	assert_non_null(strstr(err.text, strerror(EADDRINUSE)));
+	close(fd);
+	fd = stream_listen(sock, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(sock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sockets_left_behind),
 		cmocka_unit_test(to_a_file),
 		cmocka_unit_test(to_a_socket),
 		cmocka_unit_test(to_a_pty),

@@ -54,6 +54,7 @@ struct doorbells {
 struct stopper {
 	/* guest_code: 0 to EXIT_GUEST_MAX */
 	void (*stop)(struct stopper *s, int guest_code, const char *why);
+	void (*reset)(struct stopper *s, const char *why);
 	/* The guest says that it has failed. */
 	void (*panicked)(struct stopper *s, const char *why);
 };

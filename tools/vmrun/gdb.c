@@ -8,10 +8,10 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "gdb.h"
+#include "stream.h"
 #include "walk.h"
 
 #define INT3		0xcc
@@ -502,14 +502,9 @@ static void on_connection(void *opaque)
 
 static int listen_path(struct gdb_server *g, const char *path, struct error *err)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-	if (strlen(path) >= sizeof(a.sun_path))
-		return failed(err, "--gdb %s: a socket's path is shorter", path);
-	strcpy(a.sun_path, path);
-	g->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (g->listen_fd < 0 || bind(g->listen_fd, (struct sockaddr *)&a, sizeof(a)))
-		return failed(err, "--gdb %s: %s", path, strerror(errno));
+	g->listen_fd = stream_listen(path, err);
+	if (g->listen_fd < 0)
+		return -1;
 	strcpy(g->path, path);
 	return 0;
 }

@@ -40,6 +40,11 @@ static void guest_stop(struct stopper *s, int guest_code, const char *why)
 	machine_stop(machine_of(s, stopper), STOP_GUEST, guest_code, NULL, why);
 }
 
+static void guest_reset(struct stopper *s, const char *why)
+{
+	machine_stop(machine_of(s, stopper), STOP_RESET, EXIT_GUEST_OK, NULL, why);
+}
+
 static void guest_panicked(struct stopper *s, const char *why)
 {
 	machine_stop(machine_of(s, stopper), STOP_GUEST_FAILED, EXIT_GUEST_FAILED, NULL, why);
@@ -429,7 +434,7 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	m->options = o;
 	m->vm.sys = m->vm.fd = -1;
 	m->signal_fd = m->timer_fd = m->stats_fd = m->control.fd = m->loop.wake_fd = -1;
-	m->stopper = (struct stopper) { guest_stop, guest_panicked };
+	m->stopper = (struct stopper) { guest_stop, guest_reset, guest_panicked };
 	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
 	m->control_owner.command = control_command;
 	m->vm_owner = (struct vm_owner) { vcpu_ended, vcpu_debugged };

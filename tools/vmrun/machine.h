@@ -20,6 +20,7 @@
 enum stop_kind {
 	STOP_NONE,
 	STOP_GUEST,			/* the guest asked for it; code is its */
+	STOP_RESET,			/* the guest's, or its button */
 	STOP_USER,
 	STOP_GUEST_FAILED,
 	STOP_HOST_FAILED,

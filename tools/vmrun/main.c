@@ -12,6 +12,7 @@
 #include "control.h"
 #include "exitcode.h"
 #include "machine.h"
+#include "restart.h"
 
 static int report_stop(const struct machine *m)
 {
@@ -42,7 +43,7 @@ static int report_stop(const struct machine *m)
 	return s->code;
 }
 
-static int run(const struct options *o)
+static int run(const struct options *o, bool *reset)
 {
 	static struct machine m;
 	struct error err;
@@ -54,6 +55,7 @@ static int run(const struct options *o)
 		fprintf(stderr, "vmrun: %s\n", err.text);
 	} else {
 		rc = report_stop(&m);
+		*reset = m.stop.kind == STOP_RESET;
 		if (o->stats)
 			machine_print_stats(&m, stderr);
 	}
@@ -75,13 +77,14 @@ int main(int argc, char **argv)
 {
 	struct options o;
 	struct error err;
+	bool reset;
 	int rc;
 
 	if (argc > 1 && !strcmp(argv[1], "ctl"))
 		return control(argc - 1, argv + 1);
 	switch (options_parse(&o, argc, argv, stdout, &err)) {
 	case OPTIONS_RUN:
-		rc = run(&o);
+		rc = o.restart ? restart_run(&o, run) : run(&o, &reset);
 		break;
 	case OPTIONS_DONE:
 		rc = fflush(stdout) ? EXIT_HOST_FAILED : EXIT_GUEST_OK;

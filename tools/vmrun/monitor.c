@@ -155,7 +155,7 @@ static int do_reset(struct machine *m, const char *args, FILE *out)
 {
 	(void)args;
 	(void)out;
-	machine_stop(m, STOP_GUEST, 0, NULL, "reset");
+	machine_stop(m, STOP_RESET, 0, NULL, "reset");
 	return 0;
 }
 
@@ -186,7 +186,7 @@ static const struct {
 	  do_sendkey, true },
 	{ "powerdown", "press the power button: the guest shuts down if it listens", do_powerdown,
 	  false },
-	{ "reset", "press the reset button, which ends the virtual machine as any reset does",
+	{ "reset", "press the reset button: it starts again if --restart was given, and else ends",
 	  do_reset, false },
 	{ "quit", "end the virtual machine", do_quit, false },
 	{ "help", "this list; on the console, Ctrl-a c goes back to the guest", do_help, false },

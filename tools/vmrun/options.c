@@ -61,6 +61,7 @@ static const char help[] =
 "  --gdb [ADDR:]PORT   let gdb debug the guest, by its `target remote` (default ADDR: 127.0.0.1); a\n"
 "                      path with a slash is a socket in the file system\n"
 "  --gdb-wait          stop before the guest's first instruction until gdb lets it go\n"
+"  --restart           start again after a reset, as a PC does, not end\n"
 "  --no-sandbox        keep the rights that a vmrun in order doesn't need; for its debugging\n"
 "  --timeout SECONDS   stop it after that time\n"
 "  --debug-ioport      report accesses to ports that nothing answers\n"
@@ -86,7 +87,7 @@ enum {
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
 	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
 	OPT_NAME, OPT_NO_SANDBOX, OPT_NET, OPT_SERIAL2,
-	OPT_CONSOLE_PORT, OPT_HVC, OPT_GDB, OPT_GDB_WAIT,
+	OPT_CONSOLE_PORT, OPT_HVC, OPT_GDB, OPT_GDB_WAIT, OPT_RESTART,
 };
 
 static const struct option long_options[] = {
@@ -109,6 +110,7 @@ static const struct option long_options[] = {
 	{ "mmu", required_argument, NULL, OPT_MMU },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "stats", optional_argument, NULL, OPT_STATS },
+	{ "restart", no_argument, NULL, OPT_RESTART },
 	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "gdb", required_argument, NULL, OPT_GDB },
 	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
@@ -344,6 +346,7 @@ static void set_flag(struct options *o, int opt)
 	bool *const flags[] = {
 		[OPT_BOOT_MENU] = &o->boot_menu,
 		[OPT_HVC] = &o->hvc,
+		[OPT_RESTART] = &o->restart,
 		[OPT_NO_SANDBOX] = &o->no_sandbox,
 		[OPT_GDB_WAIT] = &o->gdb_wait,
 		[OPT_DEBUG_IOPORT] = &o->debug_ioport,

@@ -44,7 +44,7 @@ struct options {
 	struct flat_options flat;
 	double timeout;			/* seconds, 0 for none */
 	double stats_interval;		/* likewise */
-	bool no_sandbox, gdb_wait;
+	bool no_sandbox, gdb_wait, restart;
 	bool stats, debug_ioport, debug_mmio, debug_bios;
 };
 

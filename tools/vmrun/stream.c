@@ -227,28 +227,31 @@ static int open_pty(struct stream *s, const char *name, struct error *err)
 	return 0;
 }
 
-static int open_socket(struct stream *s, const char *path, struct error *err)
+int stream_listen(const char *path, struct error *err)
 {
+	int other, rc, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int other, rc;
 
-	if (strlen(path) >= sizeof(a.sun_path))
+	if (strlen(path) >= sizeof(a.sun_path)) {
+		close(fd);
 		return failed(err, "%s: too long for a socket", path);
+	}
 	strcpy(a.sun_path, path);
-	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	rc = bind(s->listen_fd, (struct sockaddr *)&a, sizeof(a));
+	rc = bind(fd, (struct sockaddr *)&a, sizeof(a));
 	if (rc && errno == EADDRINUSE) {
 		other = control_connect(path);
 		if (other >= 0)
 			close(other);
 		else if (errno == ECONNREFUSED && !unlink(path))
-			rc = bind(s->listen_fd, (struct sockaddr *)&a, sizeof(a));
+			rc = bind(fd, (struct sockaddr *)&a, sizeof(a));
 		else
 			errno = EADDRINUSE;
 	}
-	if (rc || listen(s->listen_fd, 1))
-		return failed(err, "%s: %s", path, strerror(errno));
-	return 0;
+	if (!rc && !listen(fd, 1))
+		return fd;
+	failed(err, "%s: %s", path, strerror(errno));
+	close(fd);
+	return -1;
 }
 
 static void init(struct stream *s, struct loop *loop)
@@ -273,7 +276,8 @@ int stream_open(struct stream *s, const char *where, const char *name, struct lo
 		rc = open_pty(s, name, err);
 	} else if (!strncmp(where, "unix:", 5)) {
 		s->kind = STREAM_SOCKET;
-		rc = open_socket(s, where + 5, err);
+		s->listen_fd = stream_listen(where + 5, err);
+		rc = s->listen_fd < 0 ? -1 : 0;
 	} else {
 		s->kind = STREAM_FILE;
 		rc = open_file(s, where, err);

@@ -46,6 +46,12 @@ int stream_terminal(struct stream *s, int fd, struct chardev *keys, struct loop 
 		    struct error *err);
 void stream_close(struct stream *s);
 
+/*
+ * A socket in the file system. What a vmrun that is gone has left there is no obstacle.
+ * Return: a descriptor that listens, or -1.
+ */
+int stream_listen(const char *path, struct error *err);
+
 /* How many bytes a write takes now. */
 size_t stream_room(struct stream *s);
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A boot sector that reads its disk by the BIOS, prints what is there, writes it to another place and
- * reads it from there. The exit code is 42, or says where it went wrong.
+ * reads it from there. Then it marks the disk and resets the machine, unless it has done so before. The
+ * exit code is 42, or says where it went wrong.
  */
 #define EXIT_PORT	0x501
 #define FROM		8		/* sectors */
 #define TO		1000
 #define COUNT		16
+#define MARK		(TO + COUNT)
+#define RESET_PORT	0xcf9
 #define BUFFER		0x8000
 #define BACK		0xc000
 
@@ -42,6 +45,22 @@ _start:
 	movw	$COUNT * 256, %cx
 	repe cmpsw
 	jne	end
+
+	incb	%bl
+	movw	$MARK, packet_sector
+	movb	$0x42, %ah
+	call	transfer
+	incb	%bl
+	incb	BACK
+	cmpb	$1, BACK
+	jne	marked
+	movb	$0x43, %ah
+	call	transfer
+	movw	$RESET_PORT, %dx
+	movb	$6, %al
+	outb	%al, %dx
+	jmp	1f
+marked:
 	movb	$42, %bl
 
 end:

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "../device.h"
-#include "../exitcode.h"
 #include "keyboard.h"
 
 #define DATA_PORT	0x60
@@ -74,8 +73,8 @@ static void reply(struct i8042 *c, uint8_t byte, uint8_t flags)
 
 static void reset_machine(struct i8042 *c)
 {
-	c->stopper->stop(c->stopper, EXIT_GUEST_OK,
-			 "the guest reset the machine (keyboard controller)");
+	c->stopper->reset(c->stopper,
+			  "the guest reset the machine (keyboard controller)");
 }
 
 static void write_command(struct i8042 *c, uint8_t cmd)

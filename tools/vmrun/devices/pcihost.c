@@ -66,8 +66,8 @@ static void address_access(struct pcihost *h, struct bus_access *a)
 		if (!a->write)
 			a->data[0] = h->reset_mode;
 		else if (a->data[0] & RESET_CPU)
-			h->stopper->stop(h->stopper, EXIT_GUEST_OK,
-					 "the guest reset the machine (port 0xcf9)");
+			h->stopper->reset(h->stopper,
+					  "the guest reset the machine (port 0xcf9)");
 		else
 			h->reset_mode = a->data[0] & RESET_MODE;
 	}

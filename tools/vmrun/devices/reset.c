@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* System control port A: a way to reset. The other, the reset control register, is in pcihost.c. */
 #include "../device.h"
-#include "../exitcode.h"
 
 #define PORT_A		0x92
 #define PORT_A_RESET	0x01
@@ -14,7 +13,7 @@ static void port_a(void *opaque, struct bus_access *a)
 	if (!a->write)
 		a->data[0] = PORT_A_A20;	/* the address line 20 is always on */
 	else if (a->data[0] & PORT_A_RESET)
-		s->stop(s, EXIT_GUEST_OK, "the guest reset the machine (port 0x92)");
+		s->reset(s, "the guest reset the machine (port 0x92)");
 }
 
 static void *reset_create(const struct device_env *env, struct error *err)
