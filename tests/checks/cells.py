@@ -109,6 +109,10 @@ def vhost(**environment):
     return Command(["tests/lab/vhost/run"], expect="vhost: passed", environment=environment)
 
 
+def snapshot(**environment):
+    return Command(["tests/lab/snapshot/run"], expect="snapshot: passed", environment=environment)
+
+
 def gdb(mmu, cpus, **environment):
     environment = {"MMU": mmu, "GUEST_CPUS": str(cpus)} | environment
     return Command(["tests/lab/gdb/run"], expect="gdb: passed", environment=environment)
@@ -327,6 +331,16 @@ MORE_CELLS += [
             "tap": vhost(MMU="ept", VHOST="off"),
             "tap_lines": vhost(MMU="ept", APPEND="pci=nomsi"),
         },
+    )
+]
+
+# A machine is saved, killed, and restored in the other MMU mode, and back.
+MORE_CELLS += [
+    Cell(
+        "snapshot",
+        "",
+        selftests={},
+        commands={mmu: snapshot(MMU=mmu) for mmu in ("ept", "shadow")},
     )
 ]
 

@@ -26,17 +26,24 @@ struct fixture {
 	struct loop loop;
 	pthread_t thread;
 	char last[CONTROL_LINE];
+	bool fails;
 };
 
 static char directory[] = "/tmp/vmrun-control-XXXXXX";
 
 /* Says what it was told, so often that it fills more than one packet. */
-static int command(struct control_owner *o, const char *line, FILE *out)
+static int command(struct control_owner *o, const char *line, int fd, FILE *out)
 {
 	struct fixture *f = (struct fixture *)((char *)o - offsetof(struct fixture, owner));
 	int i;
 
 	strcpy(f->last, line);
+	if (fd >= 0 && write(fd, "machine", 7) != 7)
+		return -1;
+	if (f->fails) {
+		fprintf(out, "it failed\n");
+		return -1;
+	}
 	for (i = 0; i < (strcmp(line, "much") ? 1 : 10000); i++)
 		fprintf(out, "%s\n", line);
 	return strcmp(line, "fail") ? 0 : -1;
@@ -116,6 +123,60 @@ static void commands_and_answers(void **state)
 	assert_int_equal(ctl(&text, &err, "one much"), 0);
 	assert_int_equal(strlen(text), 50000);
 	free(text);
+}
+
+static int files_of(const char *prefix)
+{
+	char command_line[100];
+	FILE *p;
+	int n = -1;
+
+	snprintf(command_line, sizeof(command_line), "ls -d %s* 2> /dev/null | wc -l", prefix);
+	p = popen(command_line, "r");
+	assert_non_null(p);
+	assert_int_equal(fscanf(p, "%d", &n), 1);
+	pclose(p);
+	return n;
+}
+
+/* `vmrun ctl` opens the file that the machine writes; it is there whole, or not at all. */
+static void snapshots_are_whole(void **state)
+{
+	struct fixture *f = *state;
+	char file[sizeof(directory) + 10], line[200], got[20] = "";
+	struct stat st;
+	struct error err;
+	char *text;
+	FILE *in;
+
+	snprintf(file, sizeof(file), "%s/file", directory);
+	snprintf(line, sizeof(line), "one snapshot %s", file);
+	f->fails = true;
+	assert_ctl(line, EXIT_GUEST_FAILED, "it failed");
+	assert_int_equal(files_of(file), 0);
+	f->fails = false;
+	assert_int_equal(ctl(&text, &err, line), 0);
+	free(text);
+	assert_string_equal(f->last, "snapshot");
+	assert_int_equal(files_of(file), 1);
+	in = fopen(file, "r");
+	assert_int_equal(fread(got, 1, sizeof(got), in), 7);
+	fclose(in);
+	assert_string_equal(got, "machine");
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+
+	/* One that fails leaves the one before. */
+	f->fails = true;
+	assert_ctl(line, EXIT_GUEST_FAILED, "it failed");
+	f->fails = false;
+	assert_int_equal(files_of(file), 1);
+	unlink(file);
+	assert_int_equal(ctl(&text, &err, "one snapshot /nonexistent/file"), EXIT_HOST_FAILED);
+	free(text);
+	assert_non_null(strstr(err.text, "No such file or directory"));
+	/* Without a file it is a command like any other. */
+	assert_ctl("one snapshot", 0, "snapshot\n");
 }
 
 static void only_the_owner_may(void **state)
@@ -260,7 +321,8 @@ static void monitor_commands(void **state)
 
 	(void)state;
 	m.options = &o;
-	m.loop.wake_fd = -1;
+	m.loop.wake_fd = m.passed_fd = -1;
+	assert_monitor(&m, "snapshot", -1, "`vmrun ctl NAME snapshot FILE` takes one");
 	m.mem.size = 128 << 20;
 	m.balloon = (struct memory_balloon) { inflate, print_balloon, &listens };
 	m.power_button = (struct power_button) { press, &listens };
@@ -308,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		socket_test(commands_and_answers),
+		socket_test(snapshots_are_whole),
 		socket_test(only_the_owner_may),
 		socket_test(clients_that_misbehave),
 		socket_test(names_are_taken_once),

@@ -156,21 +156,43 @@ static void devices(void **state)
 	assert_in_range(f->stop_code, 0, 99);
 }
 
-/* Guests that know their drives, and now and then forget what they were at. */
-static void drives(void **state)
+/* A guest that knows its drives, and now and then forgets what it was at. */
+static void use_drives(struct fake *f)
 {
 	static const uint8_t commands[] = {
 		0x20, 0x30, 0x24, 0x34, 0xc4, 0xc5, 0xc6, 0x29, 0x39, 0x40, 0x90, 0x91, 0xec, 0xef,
 		0xe7, 0xa0, 0xa0, 0xa0, 0xa1, 0x08,
 	};
 	static const uint8_t packets[] = { 0x00, 0x03, 0x12, 0x25, 0x28, 0xa8, 0x43 };
+	uint16_t base = below(2) ? 0x1f0 : 0x170;
+	uint64_t j;
+
+	for (j = 1; j < 7; j++)
+		outb(f, base + j, j == 6 ? 0xa0 | (below(4) ? 0x40 : rnd()) :
+		     below(2) ? below(120) * (j < 4) : rnd());
+	outb(f, base + 7, below(8) ? commands[below(sizeof(commands))] : rnd());
+	if (base == 0x170 && below(4))
+		outw(f, base, packets[below(sizeof(packets))]);
+	for (j = below(3000); j; j--) {
+		uint8_t data[4] = { 0, 0, 0, below(90) };
+
+		bus_do(&f->ports, base, data, 1 << below(3), below(2));
+		if (!below(500))
+			outb(f, base + 0x206, rnd());
+		if (!below(200))
+			inb(f, base + below(8));
+	}
+}
+
+static void drives(void **state)
+{
 	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
 	struct drive_options o[2] = { { .path = path, .ide = true }, { .path = path, .cdrom = true } };
 	int fd = mkstemp(path), other;
 	struct disk disks[2];
 	struct error err;
 	struct fake *f;
-	uint64_t i, j;
+	uint64_t i;
 
 	(void)state;
 	assert_int_equal(ftruncate(fd, 100 * 2048), 0);
@@ -179,25 +201,8 @@ static void drives(void **state)
 	disks[1].cdrom = true;
 	other = disks[0].fd;
 	f = fake_machine_with(disks, 2);
-	for (i = 0; i < rounds; i++) {
-		uint16_t base = below(2) ? 0x1f0 : 0x170;
-
-		for (j = 1; j < 7; j++)
-			outb(f, base + j, j == 6 ? 0xa0 | (below(4) ? 0x40 : rnd()) :
-			     below(2) ? below(120) * (j < 4) : rnd());
-		outb(f, base + 7, below(8) ? commands[below(sizeof(commands))] : rnd());
-		if (base == 0x170 && below(4))
-			outw(f, base, packets[below(sizeof(packets))]);
-		for (j = below(3000); j; j--) {
-			uint8_t data[4] = { 0, 0, 0, below(90) };
-
-			bus_do(&f->ports, base, data, 1 << below(3), below(2));
-			if (!below(500))
-				outb(f, base + 0x206, rnd());
-			if (!below(200))
-				inb(f, base + below(8));
-		}
-	}
+	for (i = 0; i < rounds; i++)
+		use_drives(f);
 	fake_destroy(f);
 	close(other);
 	close(fd);
@@ -279,8 +284,6 @@ static void some_access(struct driver *d)
 }
 
 /* A network on which all that is sent comes back, and sometimes grows. */
-static struct net echo_net;
-
 static void echo_send(struct net *n, const struct iovec *iov, unsigned int nr, size_t len)
 {
 	static uint8_t frame[NET_FRAME_MAX];
@@ -296,19 +299,20 @@ static void echo_send(struct net *n, const struct iovec *iov, unsigned int nr, s
 
 static void echo_destroy(struct net *n)
 {
-	(void)n;
+	free(n);
 }
 
 static struct net *echo_create(const struct net_options *o, struct net_port *port,
 			       struct loop *loop, struct error *err)
 {
 	static const struct net_class class = { .send = echo_send, .destroy = echo_destroy };
+	struct net *n = malloc(sizeof(*n));
 
 	(void)o;
 	(void)loop;
 	(void)err;
-	echo_net = (struct net) { .class = &class, .port = port };
-	return &echo_net;
+	*n = (struct net) { .class = &class, .port = port };
+	return n;
 }
 
 /*
@@ -403,6 +407,137 @@ static void virtio_devices(void **state)
 	unlink(path);
 }
 
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+static struct disk snap_disks[3];
+
+static struct fake *snap_machine(void)
+{
+	static const struct net_options net = { .create = echo_create };
+	static const struct port_options ports[] = { { "one", "/dev/null" }, { "two", "/dev/full" } };
+	const struct device_env more = {
+		.nets = &net, .nr_nets = 1, .console_ports = ports, .nr_ports = 2,
+		.serial2 = "/dev/null",
+	};
+
+	return fake_machine_more(snap_disks, 3, &more);
+}
+
+static void use_machine(struct fake *f, unsigned int times)
+{
+	while (times--) {
+		uint64_t value = nasty(), j;
+
+		for (j = below(100); j; j--)
+			bus_do(&f->ports, some_port(), (uint8_t *)&value, 1 << below(3), below(2));
+		if (!below(4))
+			use_drives(f);
+		drive(f, true);
+	}
+	f->in_pos = f->in_len = 0;
+	fake_input(f, "some input");
+}
+
+static uint8_t *save_device(struct fake *f, unsigned int i, size_t *size)
+{
+	struct fields fields = { };
+
+	f->devices.made[i].class->fields(f->devices.made[i].dev, &fields);
+	assert_null(fields.why);
+	*size = fields.size;
+	return fields.bytes;
+}
+
+/* In a block of its own size, where the sanitizer sees its end. Return: whether it was taken. */
+static bool load_device(struct fake *f, unsigned int i, const uint8_t *bytes, size_t size)
+{
+	struct fields fields = { .loading = true, .bytes = malloc(size), .size = size };
+
+	memcpy(fields.bytes, bytes, size);
+	f->devices.made[i].class->fields(f->devices.made[i].dev, &fields);
+	free(fields.bytes);
+	return !fields.why && fields.pos == size;
+}
+
+/* Whatever state it is in: the same in another machine, which then is in the same one. */
+static struct fake *load_good(struct fake *f)
+{
+	struct fake *g = snap_machine();
+	size_t size, size2;
+	unsigned int i;
+
+	for (i = 0; i < f->devices.nr; i++) {
+		const struct device_class *c = f->devices.made[i].class;
+		uint8_t *bytes, *bytes2;
+
+		if (!c->fields)
+			continue;
+		bytes = save_device(f, i, &size);
+		if (!load_device(g, i, bytes, size))
+			fail_msg("%s doesn't take its own state", c->name);
+		bytes2 = save_device(g, i, &size2);
+		assert_int_equal(size, size2);
+		assert_memory_equal(bytes, bytes2, size);
+		assert_false(load_device(g, i, bytes, below(size)));
+		assert_true(load_device(g, i, bytes, size));
+		free(bytes);
+		free(bytes2);
+	}
+	memcpy(g->mem.base, f->mem.base, FAKE_MEM);
+	return g;
+}
+
+/* A state that was tampered with is refused, or is one that does no harm. Return: the latter. */
+static bool load_bad(struct fake *f)
+{
+	unsigned int i = below(f->devices.nr);
+	uint8_t *bytes;
+	size_t size;
+	bool taken;
+
+	if (!f->devices.made[i].class->fields)
+		return false;
+	bytes = save_device(f, i, &size);
+	mutate(bytes, size, size < 400 || below(2) ? size : 400);
+	taken = load_device(f, i, bytes, size);
+	free(bytes);
+	return taken;
+}
+
+static void snapshots(void **state)
+{
+	char path[] = "/tmp/vmrun-fuzz-XXXXXX";
+	struct drive_options o = { .path = path };
+	uint64_t i, taken = 0, refused = 0;
+	int fd = mkstemp(path), other;
+	struct fake *f, *g;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 100 * 2048), 0);
+	assert_int_equal(disk_open(&snap_disks[0], &o, &err), 0);
+	snap_disks[1] = snap_disks[2] = snap_disks[0];		/* one file: it is locked */
+	snap_disks[1].ide = snap_disks[2].ide = snap_disks[2].cdrom = true;
+	other = snap_disks[0].fd;
+	f = snap_machine();
+	for (i = 0; i < rounds / 20; i++) {
+		use_machine(f, 1 + below(4));
+		g = load_good(f);
+		if (load_bad(g)) {
+			taken++;
+			use_machine(g, 4);
+		} else {
+			refused++;
+		}
+		fake_destroy(g);
+	}
+	assert_true(taken > i / 10 && refused > i / 10);
+	fake_destroy(f);
+	close(other);
+	close(fd);
+	unlink(path);
+}
+
 static void quit(struct console_owner *o)
 {
 	(void)o;
@@ -478,6 +613,7 @@ int main(void)
 		machine_test(devices),
 		cmocka_unit_test(drives),
 		cmocka_unit_test(virtio_devices),
+		cmocka_unit_test(snapshots),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(page_tables),
 	};

@@ -141,8 +141,53 @@ int args_expand(struct args *a, int argc, char **argv, struct error *err)
 	return 0;
 }
 
+int args_split(struct args *a, const char *text, size_t len, struct error *err)
+{
+	*a = (struct args) { };
+	if (!len || text[len - 1])
+		return failed(err, "a command line without an end");
+	for (; len; len -= strlen(text) + 1, text += strlen(text) + 1) {
+		char *word = strdup(text);
+
+		if (!word || add_owned(a, word, err))
+			return word ? -1 : no_memory(err);
+	}
+	return 0;
+}
+
+int args_append(struct args *a, char *const *words, struct error *err)
+{
+	for (; *words; words++) {
+		char *word = strdup(*words);
+
+		if (!word || add_owned(a, word, err))
+			return word ? -1 : no_memory(err);
+	}
+	return 0;
+}
+
+/* "--" would end the options of whoever comes after: the only word behind it is an image. */
+int args_join(struct args *a, struct error *err)
+{
+	FILE *f = open_memstream(&a->text, &a->text_len);
+	int i;
+
+	if (!f)
+		return no_memory(err);
+	for (i = 0; i < a->nr; i++) {
+		const char *word = a->words[i];
+
+		if (strcmp(word, "--"))
+			fwrite(word, strlen(word) + 1, 1, f);
+		else if (i + 1 < a->nr)
+			fwrite("--kernel", sizeof("--kernel"), 1, f);
+	}
+	return fclose(f) ? no_memory(err) : 0;
+}
+
 void args_free(struct args *a)
 {
+	free(a->text);
 	while (a->nr_owned)
 		free(a->owned[--a->nr_owned]);
 	free(a->owned);

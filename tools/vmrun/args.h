@@ -12,6 +12,8 @@ struct args {
 	int nr;
 	char **owned;			/* those that were read from files */
 	size_t nr_owned;
+	char *text;			/* the words as they were, a zero behind each */
+	size_t text_len;
 };
 
 /**
@@ -24,6 +26,13 @@ struct args {
  * Return: 0, or -1 with @err filled in. args_free() in either case.
  */
 int args_expand(struct args *a, int argc, char **argv, struct error *err);
+
+/* Words out of such a text, and words of another one behind these. Return: 0, or -1. */
+int args_split(struct args *a, const char *text, size_t len, struct error *err);
+int args_append(struct args *a, char *const *words, struct error *err);
+
+/* Fill in the text, before words are taken apart. Return: 0, or -1. */
+int args_join(struct args *a, struct error *err);
 void args_free(struct args *a);
 
 #endif

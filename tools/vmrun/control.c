@@ -58,7 +58,9 @@ static void drop(struct control_client *cl)
 {
 	loop_remove(cl->control->loop, cl->fd);
 	close(cl->fd);
-	cl->fd = -1;
+	if (cl->passed >= 0)
+		close(cl->passed);
+	cl->fd = cl->passed = -1;
 }
 
 /* All of it at once: a client that doesn't read can't make the machine wait. */
@@ -84,16 +86,37 @@ static void execute(struct control_client *cl)
 
 	if (!out)
 		return;
-	rc = o->command(o, cl->line, out);
+	rc = o->command(o, cl->line, cl->passed, out);
 	fclose(out);
 	answer(cl, rc ? "failed" : "ok", text, size);
 	free(text);
 }
 
+/* Part of a line, and a descriptor if one comes with it: the last that does counts. */
+static ssize_t receive(struct control_client *cl)
+{
+	char room[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+	struct iovec iov = { cl->line + cl->len, sizeof(cl->line) - cl->len };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room,
+		.msg_controllen = sizeof(room),
+	};
+	ssize_t n = recvmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		if (cl->passed >= 0)
+			close(cl->passed);
+		memcpy(&cl->passed, CMSG_DATA(c), sizeof(int));
+	}
+	return n;
+}
+
 static void client_ready(void *opaque)
 {
 	struct control_client *cl = opaque;
-	ssize_t n = recv(cl->fd, cl->line + cl->len, sizeof(cl->line) - cl->len, MSG_DONTWAIT);
+	ssize_t n = receive(cl);
 	char *end;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -125,6 +148,7 @@ static void control_ready(void *opaque)
 		return;
 	}
 	c->clients[i].fd = fd;
+	c->clients[i].passed = -1;
 	c->clients[i].len = 0;
 }
 
@@ -178,7 +202,7 @@ int control_create(struct control *c, const char *name, struct control_owner *ow
 
 	*c = (struct control) { .owner = owner, .loop = loop, .fd = -1 };
 	for (i = 0; i < CONTROL_CLIENTS; i++)
-		c->clients[i] = (struct control_client) { .control = c, .fd = -1 };
+		c->clients[i] = (struct control_client) { .control = c, .fd = -1, .passed = -1 };
 	if (!name)
 		return 0;
 	if (control_directory(directory, sizeof(directory), err) ||

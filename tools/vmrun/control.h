@@ -3,7 +3,8 @@
  * The control socket of a machine with a name, and its client, `vmrun ctl`. It lies in
  * $XDG_RUNTIME_DIR/minivmm or else in /run/minivmm, and is its owner's alone.
  *
- * A client sends a line, which is a command of the monitor's. The answer is "ok" or "failed", a line
+ * A client sends a line, which is a command of the monitor's, with an open file if the command
+ * writes one. The answer is "ok" or "failed", a line
  * break, what there is to say, and the end of the connection.
  */
 #ifndef VMRUN_CONTROL_H
@@ -18,13 +19,14 @@
 #define CONTROL_LINE	4096
 
 struct control_owner {
-	/* Run a command and write what there is to say. Return: 0, or -1 when it failed. */
-	int (*command)(struct control_owner *o, const char *line, FILE *out);
+	/* Run a command and write what there is to say; fd: came with it, or -1. Return: 0, or -1. */
+	int (*command)(struct control_owner *o, const char *line, int fd, FILE *out);
 };
 
 struct control_client {
 	struct control *control;
 	int fd;				/* -1: this place is free */
+	int passed;			/* a descriptor that came with the line, or -1 */
 	char line[CONTROL_LINE];
 	size_t len;
 };

@@ -144,3 +144,52 @@ void vm_cpu_signature(const struct vm *vm, uint32_t *eax, uint32_t *edx)
 		}
 	free(c);
 }
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+enum { EAX, EBX, ECX, EDX };
+
+/* Registers whose bits are features; changing: but for those that follow the guest's registers. */
+static const struct {
+	uint32_t function, index, reg, changing;
+} features[] = {
+	{ 1, 0, ECX, 1U << 27 | 1U << 3 },	/* OSXSAVE; MONITOR, by MISC_ENABLE */
+	{ 1, 0, EDX, 1U << 9 | EDX1_HTT },	/* APIC */
+	{ 7, 0, EBX, 0 }, { 7, 0, ECX, 1U << 4 }, { 7, 0, EDX, 0 },	/* OSPKE */
+	{ 7, 1, EAX, 0 },
+	{ 0xd, 0, EAX, 0 }, { 0xd, 0, EDX, 0 }, { 0xd, 1, EAX, 0 },
+	{ 0x40000001, 0, EAX, 0 },
+	{ 0x80000001, 0, ECX, 0 }, { 0x80000001, 0, EDX, 0 },
+	{ 0x80000007, 0, EDX, 0 }, { 0x80000008, 0, EBX, 0 },
+};
+
+static uint32_t feature_bits(const struct minivmm_cpuid2 *c, unsigned int f)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->nent; i++) {
+		const struct minivmm_cpuid_entry2 *e = &c->entries[i];
+		const uint32_t regs[] = { e->eax, e->ebx, e->ecx, e->edx };
+
+		if (e->function == features[f].function && e->index == features[f].index)
+			return regs[features[f].reg] & ~features[f].changing;
+	}
+	return 0;
+}
+
+int cpuid_check(const struct minivmm_cpuid2 *host, const struct minivmm_cpuid2 *guest,
+		struct error *err)
+{
+	static const char *const names[] = { "EAX", "EBX", "ECX", "EDX" };
+	unsigned int f;
+
+	for (f = 0; f < sizeof(features) / sizeof(features[0]); f++) {
+		uint32_t lacks = feature_bits(guest, f) & ~feature_bits(host, f);
+
+		if (lacks)
+			return failed(err, "the guest's CPU has a feature that there isn't here: CPUID leaf %#x, %s bit %d",
+				      features[f].function, names[features[f].reg],
+				      __builtin_ctz(lacks));
+	}
+	return 0;
+}

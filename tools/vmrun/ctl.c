@@ -2,6 +2,8 @@
 /* `vmrun ctl`: the client of the control socket. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +17,23 @@
 #define PATH_SIZE	108
 #define ANSWER_MAX	(16 << 20)
 
-static bool send_all(int fd, const char *line)
+/* file: an open one to go with the line, or -1. A line fits into the socket's buffer. */
+static bool send_all(int fd, const char *line, int file)
 {
-	size_t len = strlen(line);
-	ssize_t n;
+	char room[CMSG_SPACE(sizeof(file))] __attribute__((aligned(8))) = { };
+	struct iovec iov = { (char *)line, strlen(line) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c = (struct cmsghdr *)room;
 
-	for (; len; line += n, len -= n) {
-		n = send(fd, line, len, MSG_NOSIGNAL);
-		if (n < 0)
-			return false;
+	if (file >= 0) {
+		msg.msg_control = room;
+		msg.msg_controllen = sizeof(room);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(file));
+		memcpy(CMSG_DATA(c), &file, sizeof(file));
 	}
-	return true;
+	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)iov.iov_len;
 }
 
 /* Return: the answer, to be freed, or NULL. */
@@ -55,7 +63,7 @@ static char *receive_all(int fd)
 }
 
 /* Return: 0 or 1 as the machine says, with text to be freed; or -1. */
-static int ask(const char *path, const char *line, char **text)
+static int ask(const char *path, const char *line, int file, char **text)
 {
 	int fd = control_connect(path), rc = -1;
 	char *answer;
@@ -63,7 +71,7 @@ static int ask(const char *path, const char *line, char **text)
 	*text = NULL;
 	if (fd < 0)
 		return -1;
-	answer = send_all(fd, line) ? receive_all(fd) : NULL;
+	answer = send_all(fd, line, file) ? receive_all(fd) : NULL;
 	close(fd);
 	if (answer && !strncmp(answer, "ok\n", 3))
 		rc = 0, *text = strdup(answer + 3);
@@ -79,7 +87,7 @@ static void list_one(const char *name, FILE *out)
 
 	if (!name_is_valid(name) || control_path(path, sizeof(path), name, NULL))
 		return;
-	if (!ask(path, "status\n", &text))
+	if (!ask(path, "status\n", -1, &text))
 		fprintf(out, "%-16s %s", name, text);
 	else if (errno == ECONNREFUSED)
 		unlink(path);		/* its vmrun is gone */
@@ -126,6 +134,31 @@ static int join_words(char *line, size_t size, int argc, char **argv, struct err
 	return 0;
 }
 
+/* Whole under its name, or not at all. Return: as ask(). */
+static int ask_for_snapshot(const char *path, const char *file, char **text, struct error *err)
+{
+	char temp[PATH_MAX];
+	int fd, rc;
+
+	*text = NULL;
+	if ((size_t)snprintf(temp, sizeof(temp), "%s.XXXXXX", file) >= sizeof(temp))
+		return failed(err, "%s: %s", file, strerror(ENAMETOOLONG));
+	fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0)
+		return failed(err, "%s: %s", temp, strerror(errno));
+	rc = ask(path, "snapshot\n", fd, text);
+	if (!rc && rename(temp, file))
+		rc = failed(err, "%s: %s", file, strerror(errno));
+	if (rc) {
+		int e = errno;
+
+		unlink(temp);
+		errno = e;
+	}
+	close(fd);
+	return rc;
+}
+
 int ctl_main(int argc, char **argv, FILE *out, struct error *err)
 {
 	char path[PATH_SIZE], line[CONTROL_LINE], *text;
@@ -145,11 +178,17 @@ int ctl_main(int argc, char **argv, FILE *out, struct error *err)
 		return EXIT_USAGE;
 	if (control_path(path, sizeof(path), argv[1], err))
 		return EXIT_HOST_FAILED;
-	rc = ask(path, line, &text);
-	if (rc < 0) {
+	if (argc == 4 && !strcmp(argv[2], "snapshot"))
+		rc = ask_for_snapshot(path, argv[3], &text, err);
+	else
+		rc = ask(path, line, -1, &text);
+	if (rc < 0 && !err->text[0]) {
 		failed(err, errno == ENOENT || errno == ECONNREFUSED ?
 		       "no machine of the name %s runs; `vmrun ctl` lists those that do" :
 		       "%s doesn't answer", argv[1]);
+	}
+	if (rc < 0) {
+		free(text);
 		return EXIT_HOST_FAILED;
 	}
 	if (rc)

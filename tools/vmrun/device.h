@@ -16,6 +16,7 @@
 
 #include "bus.h"
 #include "error.h"
+#include "fields.h"
 
 /* A stream of bytes to and from a person or a file; the console is one. */
 struct chardev {
@@ -133,6 +134,8 @@ struct device_class {
 	void (*destroy)(void *dev);
 	/* A line or more for the monitor's `info`; may be NULL. */
 	void (*info)(void *dev, FILE *out);
+	/* Its state, to save or to load; may be NULL. On the loop's thread, and no vCPU runs. */
+	void (*fields)(void *dev, struct fields *f);
 };
 
 #define DEVICE(id)								\

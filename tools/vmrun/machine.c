@@ -60,9 +60,15 @@ static void user_command(struct console_owner *o, const char *line, FILE *out)
 	monitor_command(machine_of(o, console_owner), line, out);
 }
 
-static int control_command(struct control_owner *o, const char *line, FILE *out)
+static int control_command(struct control_owner *o, const char *line, int fd, FILE *out)
 {
-	return monitor_command(machine_of(o, control_owner), line, out);
+	struct machine *m = machine_of(o, control_owner);
+	int rc;
+
+	m->passed_fd = fd;
+	rc = monitor_command(m, line, out);
+	m->passed_fd = -1;
+	return rc;
 }
 
 static void output_lost(struct console_owner *o, const char *why)
@@ -283,6 +289,19 @@ static int load_for_firmware(struct machine *m, enum image_class class, struct e
 	return add_disk(m, &d, err) ? -1 : load_firmware(m, bios, err);
 }
 
+/* Of what was started then, the firmware, and the disk that the image was. */
+static int load_snapshot(struct machine *m, struct error *err)
+{
+	struct drive_options d = { .path = m->options->image };
+	enum image_class class;
+
+	m->image_kind = "from a snapshot";
+	if (snapshot_begin(m, &class, err))
+		return -1;
+	d.cdrom = class == IMAGE_CD;
+	return class == IMAGE_PROGRAM ? 0 : add_disk(m, &d, err);
+}
+
 static int load_image(struct machine *m, struct entry *entry, struct error *err)
 {
 	const struct options *o = m->options;
@@ -291,6 +310,8 @@ static int load_image(struct machine *m, struct entry *entry, struct error *err)
 	int rc;
 
 	*entry = (struct entry) { .mode = ENTRY_RESET };
+	if (o->restore)
+		return load_snapshot(m, err);
 	if (!o->image) {
 		m->image_kind = "firmware";
 		return load_firmware(m, o->bios ? o->bios : DEFAULT_BIOS, err);
@@ -434,6 +455,7 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	m->options = o;
 	m->vm.sys = m->vm.fd = -1;
 	m->signal_fd = m->timer_fd = m->stats_fd = m->control.fd = m->loop.wake_fd = -1;
+	m->passed_fd = m->snapshot.fd = -1;
 	m->stopper = (struct stopper) { guest_stop, guest_reset, guest_panicked };
 	m->console_owner = (struct console_owner) { user_quit, user_command, output_lost };
 	m->control_owner.command = control_command;
@@ -450,6 +472,8 @@ int machine_create(struct machine *m, const struct options *o, struct error *err
 	rc = load_all(m, &entry, err);
 	if (!rc && (vm_create(&m->vm, o, err) || create_rest(m, &entry, err)))
 		rc = EXIT_HOST_FAILED;
+	if (!rc && o->restore && snapshot_load(m, err))
+		rc = EXIT_IMAGE;
 	return rc;
 }
 
@@ -491,6 +515,7 @@ void machine_destroy(struct machine *m)
 		console_destroy(&m->console);
 	bus_destroy(&m->ports);
 	bus_destroy(&m->mmio);
+	snapfile_close(&m->snapshot);
 	control_destroy(&m->control);
 	gdb_destroy(&m->gdb);
 	if (m->stats_fd >= 0)

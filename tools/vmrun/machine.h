@@ -15,6 +15,7 @@
 #include "options.h"
 #include "pci.h"
 #include "shadow.h"
+#include "snapshot.h"
 #include "vm.h"
 
 enum stop_kind {
@@ -55,6 +56,8 @@ struct machine {
 	struct keyboard keyboard;
 	struct memory_balloon balloon;
 	bool paused;			/* by a command */
+	struct snapfile snapshot;	/* while it is loaded */
+	int passed_fd;			/* with a command; else -1 */
 	struct loop loop;
 	struct stop stop;
 

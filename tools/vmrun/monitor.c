@@ -167,6 +167,31 @@ static int do_quit(struct machine *m, const char *args, FILE *out)
 	return 0;
 }
 
+static int save(struct machine *m, FILE *out)
+{
+	struct error err;
+
+	if (!snapshot_save(m, m->passed_fd, &err))
+		return 0;
+	fprintf(out, "%s\n", err.text);
+	return -1;
+}
+
+/* The sandbox opens no files: `vmrun ctl` does. */
+static int do_snapshot(struct machine *m, const char *args, FILE *out)
+{
+	(void)args;
+	if (m->passed_fd < 0) {
+		fprintf(out, "`vmrun ctl NAME snapshot FILE` takes one\n");
+		return -1;
+	}
+	if (m->options->gdb && m->gdb.fd >= 0) {
+		fprintf(out, "gdb is there, whose breakpoints are in the guest's memory\n");
+		return -1;
+	}
+	return while_paused(m, out, save);
+}
+
 static int do_help(struct machine *m, const char *args, FILE *out);
 
 static const struct {
@@ -184,6 +209,8 @@ static const struct {
 	  true },
 	{ "sendkey", "KEY...: press keys of the PS/2 keyboard, as in `sendkey ctrl-alt-delete`",
 	  do_sendkey, true },
+	{ "snapshot", "FILE: write the whole machine to it, for --restore; by `vmrun ctl` only",
+	  do_snapshot, true },
 	{ "powerdown", "press the power button: the guest shuts down if it listens", do_powerdown,
 	  false },
 	{ "reset", "press the reset button: it starts again if --restart was given, and else ends",

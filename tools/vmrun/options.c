@@ -7,6 +7,7 @@
 
 #include "memory.h"
 #include "options.h"
+#include "snapshot.h"
 
 #define VERSION		"0.1"
 #define NAME_LEN_MAX	64
@@ -56,6 +57,8 @@ static const char help[] =
 "\n"
 "Watching it:\n"
 "  --name NAME         listen to `vmrun ctl NAME`\n"
+"  --restore FILE      go on from what `vmrun ctl NAME snapshot FILE` has written, with the options of\n"
+"                      then, and those given now\n"
 "  --stats[=SECONDS]   at the end, and every so many seconds, say how often the guest left the CPU\n"
 "                      and why\n"
 "  --gdb [ADDR:]PORT   let gdb debug the guest, by its `target remote` (default ADDR: 127.0.0.1); a\n"
@@ -73,7 +76,7 @@ static const char help[] =
 "\n"
 "Exit status: 0 when the guest powered off or reset, or you quit; 1-99 what the guest wrote\n"
 "to port 0x501; 100 the guest failed, 101 the host failed, 102 the command line is wrong,\n"
-"103 the image can't be started, 104 the timeout ran out, 128+N vmrun was ended by signal N.\n"
+"103 image or snapshot can't be started, 104 the timeout ran out, 128+N vmrun was ended by signal N.\n"
 "\n"
 "Examples:\n"
 "  vmrun /boot/vmlinuz --initrd /boot/initrd.img --mem 1G\n"
@@ -87,7 +90,7 @@ enum {
 	OPT_CDROM, OPT_BIOS, OPT_BOOT_MENU, OPT_DEV, OPT_MMU, OPT_STATS, OPT_TIMEOUT,
 	OPT_DEBUG_IOPORT, OPT_DEBUG_MMIO, OPT_DEBUG_BIOS, OPT_HELP, OPT_VERSION, OPT_KERNEL,
 	OPT_NAME, OPT_NO_SANDBOX, OPT_NET, OPT_SERIAL2,
-	OPT_CONSOLE_PORT, OPT_HVC, OPT_GDB, OPT_GDB_WAIT, OPT_RESTART,
+	OPT_CONSOLE_PORT, OPT_HVC, OPT_GDB, OPT_GDB_WAIT, OPT_RESTART, OPT_RESTORE, OPT_RESTORED,
 };
 
 static const struct option long_options[] = {
@@ -109,6 +112,8 @@ static const struct option long_options[] = {
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "mmu", required_argument, NULL, OPT_MMU },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "restore", required_argument, NULL, OPT_RESTORE },
+	{ "restored", no_argument, NULL, OPT_RESTORED },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "restart", no_argument, NULL, OPT_RESTART },
 	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
@@ -219,9 +224,10 @@ static int parse_name(struct options *o, const char *text, struct error *err)
 
 static int set_image(struct options *o, const char *path, struct error *err)
 {
-	if (o->image)
+	if (o->image && !o->recorded.image)
 		return failed(err, "one image only: \"%s\" is too much", path);
 	o->image = path;
+	o->recorded.image = false;
 	return 0;
 }
 
@@ -291,10 +297,22 @@ static bool take_word(struct drive_options *d, char *text)
 	return false;
 }
 
+/* The first of a list that is named takes the place of all that were recorded. */
+static void begin_list(unsigned int *nr, bool *recorded)
+{
+	if (*recorded)
+		*nr = 0;
+	*recorded = false;
+}
+
 static int parse_drive(struct options *o, char *text, bool cdrom, struct error *err)
 {
-	struct drive_options *d = &o->drives[o->nr_drives];
+	struct drive_options *d;
 
+	if (o->recorded.drives)
+		o->nr_ide = 0;
+	begin_list(&o->nr_drives, &o->recorded.drives);
+	d = &o->drives[o->nr_drives];
 	if (o->nr_drives == DRIVES_MAX)
 		return failed(err, "%s: there is room for %d drives", text, DRIVES_MAX);
 	*d = (struct drive_options) { .path = text, .cdrom = cdrom };
@@ -320,6 +338,7 @@ static void choose_mac(struct net_options *n, const char *name, uint8_t index)
 
 static int parse_net(struct options *o, char *text, struct error *err)
 {
+	begin_list(&o->nr_nets, &o->recorded.nets);
 	if (o->nr_nets == NETS_MAX)
 		return failed(err, "--net: there is room for %d cards", NETS_MAX);
 	return net_parse(&o->nets[o->nr_nets++], text, err);
@@ -329,6 +348,7 @@ static int parse_console_port(struct options *o, char *text, struct error *err)
 {
 	char *where = strchr(text, '=');
 
+	begin_list(&o->nr_ports, &o->recorded.ports);
 	if (o->nr_ports == PORTS_MAX)
 		return failed(err, "--console-port: there is room for %d", PORTS_MAX);
 	if (!where || !where[1])
@@ -357,6 +377,24 @@ static void set_flag(struct options *o, int opt)
 	*flags[opt] = true;
 }
 
+static int parse_restore(struct options *o, const char *path, struct error *err)
+{
+	o->restore = path;
+	return o->restored ? 0 : failed(err, "--restore has to be written in full");
+}
+
+/* What was said before was recorded; what it said about watching the machine is over. */
+static int begin_restored(struct options *o)
+{
+	o->restored = true;
+	o->recorded.image = o->recorded.drives = o->recorded.nets = o->recorded.ports = true;
+	o->gdb = NULL;
+	o->gdb_wait = o->no_sandbox = o->stats = o->restart = false;
+	o->debug_ioport = o->debug_mmio = o->debug_bios = false;
+	o->stats_interval = o->timeout = 0;
+	return 0;
+}
+
 static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 {
 	switch (opt) {
@@ -379,7 +417,12 @@ static int parse_one(struct options *o, int opt, char *arg, struct error *err)
 	case OPT_GDB:
 		o->gdb = arg;
 		return 0;
+	case OPT_RESTORE:
+		return parse_restore(o, arg, err);
+	case OPT_RESTORED:
+		return begin_restored(o);
 	case OPT_KERNEL:
+	case 1:				/* a word that isn't an option */
 		return set_image(o, arg, err);
 	case OPT_DISK:
 		return parse_drive(o, arg, false, err);
@@ -420,6 +463,8 @@ static int parse_images(struct options *o, int argc, char **argv, struct error *
 	for (; optind < argc; optind++)
 		if (set_image(o, argv[optind], err))
 			return -1;
+	if (o->restart && o->restore)
+		return failed(err, "--restart: what comes from a snapshot has nothing to start again from");
 	if (o->gdb_wait && !o->gdb)
 		return failed(err, "--gdb-wait goes with --gdb");
 	if (!o->image && o->flat.forced)
@@ -438,7 +483,7 @@ static enum options_result parse_all(struct options *o, int argc, char **argv, F
 
 	optind = 0;			/* GNU: forget an earlier call */
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "-:", long_options, NULL)) != -1) {
 		switch (opt) {
 		case OPT_HELP:
 			fputs(help, out);
@@ -461,6 +506,29 @@ static enum options_result parse_all(struct options *o, int argc, char **argv, F
 	return parse_images(o, argc, argv, err) ? OPTIONS_BAD : OPTIONS_RUN;
 }
 
+/* The command line of the snapshot that is named, if one is, comes before what is said now. */
+static int add_recorded(struct args *given, struct error *err)
+{
+	char *marker[] = { "--restored", NULL };
+	const char *path = NULL;
+	struct args all = { };
+	int i, rc;
+
+	for (i = 1; i < given->nr; i++) {
+		if (!strncmp(given->words[i], "--restore=", 10))
+			path = given->words[i] + 10;
+		else if (!strcmp(given->words[i], "--restore") && i + 1 < given->nr)
+			path = given->words[++i];
+	}
+	if (!path)
+		return 0;
+	rc = snapshot_words(path, &all, err) || args_append(&all, marker, err) ||
+	     args_append(&all, given->words + 1, err);
+	args_free(given);
+	*given = all;
+	return rc ? -1 : 0;
+}
+
 enum options_result options_parse(struct options *o, int argc, char **argv, FILE *out,
 				  struct error *err)
 {
@@ -469,7 +537,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv, FILE
 		.cpus = 1,
 		.dev = "/dev/minivmm",
 	};
-	if (args_expand(&o->args, argc, argv, err))
+	if (args_expand(&o->args, argc, argv, err) || add_recorded(&o->args, err) ||
+	    args_join(&o->args, err))
 		return OPTIONS_BAD;
 	return parse_all(o, o->args.nr, o->args.words, out, err);
 }

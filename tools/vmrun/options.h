@@ -26,6 +26,10 @@ struct options {
 	const char *image, *initrd;	/* image: may be NULL if there is firmware */
 	const char *append;		/* NULL: not given */
 	const char *name;		/* NULL: it has none */
+	const char *restore;		/* a snapshot, or NULL */
+	struct {
+		bool image, drives, nets, ports;
+	} recorded;			/* what comes from it, until something else is named */
 	const char *gdb;		/* where gdb comes; NULL: nowhere */
 	const char *bios;		/* NULL: none is asked for */
 	struct drive_options drives[DRIVES_MAX];
@@ -44,7 +48,7 @@ struct options {
 	struct flat_options flat;
 	double timeout;			/* seconds, 0 for none */
 	double stats_interval;		/* likewise */
-	bool no_sandbox, gdb_wait, restart;
+	bool no_sandbox, gdb_wait, restart, restored;
 	bool stats, debug_ioport, debug_mmio, debug_bios;
 };
 

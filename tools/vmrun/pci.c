@@ -344,3 +344,27 @@ void pci_config(struct pci_bus *bus, uint8_t devfn, unsigned int reg, uint8_t *d
 		read_config(f, reg, data, len);
 	pthread_mutex_unlock(&bus->lock);
 }
+
+void pci_fields(struct pci_function *f, struct fields *s)
+{
+	uint8_t config[PCI_CONFIG_SIZE];
+	bool intx = f->intx;
+	unsigned int i;
+
+	f->config[PCI_STATUS] &= ~PCI_STATUS_INTERRUPT;	/* it is up to date when it is read */
+	memcpy(config, f->config, sizeof(config));
+	FIELD(s, config);
+	FIELD(s, intx);
+	for (i = 0; i < PCI_CONFIG_SIZE; i++)
+		fields_must(s, !((config[i] ^ f->config[i]) & ~f->writable[i]),
+			    "it is another PCI device");
+	if (fields_loaded(s)) {
+		memcpy(f->config, config, sizeof(config));
+		command_written(f);
+		update_bars(f);
+		if (f->config[PCI_INTERRUPT_PIN])
+			pci_intx(f, intx);
+	}
+	if (f->msix)
+		pci_msix_fields(f, s);
+}

@@ -134,6 +134,9 @@ void pci_config(struct pci_bus *bus, uint8_t devfn, unsigned int reg, uint8_t *d
 /* An access in a window, at this address. Return: false when no BAR is there. */
 bool pci_access(struct pci_bus *bus, bool io, uint64_t addr, const struct bus_access *a);
 
+/* What the guest has made of a function's configuration space, and what follows from that. */
+void pci_fields(struct pci_function *f, struct fields *s);
+
 /* The level of a function's INTA#. */
 void pci_intx(struct pci_function *f, bool level);
 /* Which of PIRQA to PIRQD a slot's INTA# is wired to, and the ISA interrupt usual for it. */
@@ -161,5 +164,6 @@ void pci_msix_send(struct pci_function *f, unsigned int vector);
 int pci_msix_eventfd(struct pci_function *f, unsigned int vector);
 /* pci.c: message control may have changed. */
 void pci_msix_update(struct pci_function *f);
+void pci_msix_fields(struct pci_function *f, struct fields *s);
 
 #endif

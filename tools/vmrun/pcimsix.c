@@ -258,3 +258,24 @@ int pci_msix_eventfd(struct pci_function *f, unsigned int vector)
 	pthread_mutex_unlock(&m->lock);
 	return fd;
 }
+
+/* Without a flush: what waits has a reason to. */
+void pci_msix_fields(struct pci_function *f, struct fields *s)
+{
+	struct pci_msix *m = f->msix;
+	unsigned int i;
+
+	if (!s->loading)
+		collect(m);
+	if (fields_loaded(s)) {
+		m->pending = 0;
+		pci_msix_update(f);
+	}
+	for (i = 0; i < m->nr; i++) {
+		FIELD(s, m->table[i]);
+		fields_must(s, !(m->table[i].control & ~PCI_MSIX_ENTRY_CTRL_MASKBIT),
+			    "its MSI-X table");
+	}
+	FIELD(s, m->pending);
+	fields_must(s, !(m->pending & ~((2ULL << (m->nr - 1)) - 1)), "its MSI-X vectors");
+}

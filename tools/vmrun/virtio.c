@@ -87,6 +87,7 @@ static void clear(struct virtio_device *v)
 	v->queue_select = 0;
 	v->config_vector = VIRTIO_MSI_NO_VECTOR;
 	v->failure = NULL;
+	v->restored = false;
 	for (i = 0; i < v->nr_queues; i++) {
 		struct virtq *q = &v->queues[i];
 
@@ -441,6 +442,23 @@ static bool kick_wanted(void *opaque)
 	return !((struct virtq *)opaque)->outside;
 }
 
+/*
+ * The first turn after a snapshot was loaded, when memory is there, too. An interrupt that was on its
+ * way to an APIC isn't in it; one too many does no harm.
+ */
+static void begin_again(struct virtio_device *v)
+{
+	unsigned int i;
+
+	v->restored = false;
+	for (i = 0; i < v->nr_queues; i++)
+		if (virtq_live(&v->queues[i]))
+			virtio_interrupt_queue(&v->queues[i]);
+	interrupt(v, VIRTIO_PCI_ISR_CONFIG, v->config_vector);
+	if (v->class->ready)
+		v->class->ready(v);
+}
+
 /* On the loop's thread. */
 static void kicked(void *opaque)
 {
@@ -451,6 +469,8 @@ static void kicked(void *opaque)
 	pthread_mutex_lock(&v->lock);
 	if (!q->outside && read(q->kick_fd, &n, sizeof(n)) == sizeof(n)) {
 		q->budget = VIRTQ_MAX;
+		if (v->restored)
+			begin_again(v);
 		if (virtq_live(q))
 			v->class->notify(v, q);
 	}
@@ -531,4 +551,39 @@ void virtio_info(struct virtio_device *v, FILE *out)
 				i, v->queues[i].size, v->queues[i].next_avail,
 				v->queues[i].next_used, v->queues[i].in_use);
 	pthread_mutex_unlock(&v->lock);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+void virtio_fields(struct virtio_device *v, struct fields *f)
+{
+	unsigned int i;
+
+	pci_fields(&v->function, f);
+	FIELD(f, v->accepted);
+	FIELD(f, v->status);
+	FIELD(f, v->isr);
+	FIELD(f, v->generation);
+	FIELD(f, v->feature_select);
+	FIELD(f, v->accept_select);
+	FIELD(f, v->queue_select);
+	FIELD(f, v->config_vector);
+	fields_must(f, !(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || acceptable(v),
+		    "its driver uses a feature that it doesn't have here");
+	fields_must(f, !(v->status & VIRTIO_CONFIG_S_DRIVER_OK) ||
+		    (v->status & VIRTIO_CONFIG_S_FEATURES_OK), "a status that it can't have");
+	fields_must(f, v->config_vector == checked_vector(v, v->config_vector), "its vectors");
+	for (i = 0; i < v->nr_queues && !f->why; i++) {
+		virtq_fields(&v->queues[i], f);
+		fields_must(f, v->queues[i].vector == checked_vector(v, v->queues[i].vector),
+			    "its vectors");
+	}
+	if (!fields_loaded(f))
+		return;
+	if (v->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		v->failure = "it needed a reset when it was saved";
+	/* Who has notified isn't in a snapshot. */
+	v->restored = v->status & VIRTIO_CONFIG_S_DRIVER_OK;
+	for (i = 0; i < v->nr_queues; i++)
+		virtio_kick(&v->queues[i]);
 }

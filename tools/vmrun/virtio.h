@@ -107,6 +107,7 @@ struct virtio_device {
 	uint16_t queue_select, config_vector;
 	uint8_t config_window;		/* offset of the capability VIRTIO_PCI_CAP_PCI_CFG */
 	const char *failure;		/* why it needs a reset */
+	bool restored;			/* from a snapshot, and not served since */
 
 	unsigned int nr_queues;
 	struct virtq *queues;
@@ -138,6 +139,12 @@ static inline bool virtio_accepted(const struct virtio_device *v, unsigned int f
 void virtio_interrupt_queue(struct virtq *q);
 void virtio_kick(struct virtq *q);
 void virtio_info(struct virtio_device *v, FILE *out);
+
+/*
+ * All but the device's own, which comes after it. When saving, no chain is kept but what is told by
+ * its id: the others are pushed, or put back.
+ */
+void virtio_fields(struct virtio_device *v, struct fields *f);
 
 /* ---- virtq.c --------------------------------------------------------------------------------- */
 
@@ -179,5 +186,6 @@ void virtq_take_back(struct virtq *q, uint16_t next_avail);
 
 /* For virtio.c: the driver enables the queue. Return: what is wrong with its rings, or NULL. */
 const char *virtq_enable(struct virtq *q);
+void virtq_fields(struct virtq *q, struct fields *f);
 
 #endif

@@ -503,3 +503,45 @@ void virtq_take_back(struct virtq *q, uint16_t next_avail)
 	/* To whom the driver's last notice went isn't known. */
 	virtio_kick(q);
 }
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+void virtq_fields(struct virtq *q, struct fields *f)
+{
+	bool enabled = q->enabled;
+	struct virtq saved = *q;
+
+	FIELD(f, saved.size);
+	FIELD(f, saved.vector);
+	FIELD(f, enabled);
+	FIELD(f, saved.desc);
+	FIELD(f, saved.driver);
+	FIELD(f, saved.device_area);
+	FIELD(f, saved.next_avail);
+	FIELD(f, saved.next_used);
+	FIELD(f, saved.signalled);
+	FIELD(f, saved.avail_wrap);
+	FIELD(f, saved.used_wrap);
+	FIELD(f, saved.quiet);
+	FIELD(f, saved.in_use);
+	FIELD(f, saved.pending);
+	if (!fields_loaded(f))
+		return;
+	*q = saved;
+	/* What the driver accepted is settled by then: a packed queue doesn't become a split one. */
+	if (enabled && !fields_must(f, (q->device->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+				    !virtq_enable(q), "a queue that it can't have"))
+		return;
+	saved.at_desc = q->at_desc;
+	saved.at_driver = q->at_driver;
+	saved.at_device = q->at_device;
+	saved.budget = VIRTQ_MAX;
+	saved.enabled = enabled;
+	*q = saved;
+	if (!enabled)
+		return;
+	fields_must(f, outstanding(q) <= q->size, "a queue's places");
+	if (packed(q))
+		fields_must(f, q->next_avail < q->size && q->next_used < q->size,
+			    "a queue's places");
+}

@@ -66,6 +66,7 @@ struct vm {
 
 	struct vcpu cpus[CPUS_MAX];
 	unsigned int nr;
+	uint64_t snapshot_tsc;		/* vmstate.c's: the first vCPU's */
 
 	atomic_bool attention;		/* vCPU threads: look at what follows */
 	pthread_mutex_t lock;
@@ -131,6 +132,9 @@ void vcpu_kick(struct vcpu *cpu);
 #define CPUID_MAX	256		/* entries there is room for */
 void cpuid_personalise(struct minivmm_cpuid2 *c, unsigned int id, unsigned int cpus);
 int vcpu_set_cpuid(struct vcpu *cpu, unsigned int cpus, struct error *err);
+/* Does the host have what a guest has seen of its CPU? Return: 0, or -1: err says what it lacks. */
+int cpuid_check(const struct minivmm_cpuid2 *host, const struct minivmm_cpuid2 *guest,
+		struct error *err);
 /* CPUID leaf 1 of the host's offer, for tables: EAX and EDX. */
 void vm_cpu_signature(const struct vm *vm, uint32_t *eax, uint32_t *edx);
 
@@ -145,6 +149,13 @@ int diagnose_create_vm(const struct options *o, bool is_kvm, int error, struct e
 void vcpu_print_registers(const struct vcpu *cpu, FILE *out);
 void vcpu_print_failure(const struct vcpu *cpu, FILE *out);
 const char *exit_reason_name(unsigned int reason);
+
+/*
+ * vmstate.c: chips and clock, and a vCPU, for snapshots; while paused, or before they first ran. The
+ * chips come before the vCPUs, whose local APICs then hold what they hold.
+ */
+void vm_chips_fields(void *vm, struct fields *f);
+void vcpu_fields(void *cpu, struct fields *f);
 
 /* stats.c: while paused or stopped. */
 void vm_print_stats(const struct vm *vm, FILE *out);

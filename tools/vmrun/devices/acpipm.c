@@ -121,9 +121,18 @@ static void *acpipm_create(const struct device_env *env, struct error *err)
 	return p;
 }
 
+static void acpipm_fields(void *dev, struct fields *f)
+{
+	struct acpipm *p = dev;
+
+	FIELD(f, p->regs);
+	fields_line(f, p->irqs, ACPI_SCI, &p->level);
+}
+
 DEVICE(acpipm) = {
 	.name = "acpipm",
 	.order = 30,
 	.create = acpipm_create,
 	.destroy = acpipm_destroy,
+	.fields = acpipm_fields,
 };

@@ -346,3 +346,5 @@ void ata_command(struct drive *d, uint8_t cmd)
 		return drive_fail(d, ERR_ABRT);
 	}
 }
+
+const drive_step ata_steps[DRIVE_STEPS] = { read_block, write_block, end_of_data };

@@ -269,3 +269,5 @@ void atapi_command(struct drive *d, uint8_t cmd)
 		return drive_fail(d, ERR_ABRT);
 	}
 }
+
+const drive_step atapi_steps[DRIVE_STEPS] = { read_block, packet_done, execute, end_of_data };

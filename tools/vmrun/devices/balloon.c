@@ -250,10 +250,31 @@ static void balloon_info(void *dev, FILE *out)
 	virtio_info(dev, out);
 }
 
+static void balloon_fields(void *dev, struct fields *f)
+{
+	struct balloon *b = dev;
+
+	virtio_fields(&b->v, f);
+	FIELD(f, b->config.num_pages);
+	FIELD(f, b->config.actual);
+	FIELD(f, b->has_request);
+	FIELD(f, b->request_id);
+	FIELD(f, b->request_slots);
+	FIELD(f, b->stats);
+	FIELD(f, b->known);
+	FIELD(f, b->when);
+	fields_must(f, b->when >= 0, "a time that can't be");
+	FIELD(f, b->given);
+	FIELD(f, b->reported);
+	fields_must(f, !b->has_request || (stats_queue(b) == QUEUE_THIRD && b->request_slots &&
+		    b->request_slots <= b->v.queues[QUEUE_THIRD].in_use), "a request that can't be");
+}
+
 DEVICE(balloon) = {
 	.name = "balloon",
 	.order = 46,
 	.create = balloon_create,
 	.destroy = balloon_destroy,
 	.info = balloon_info,
+	.fields = balloon_fields,
 };

@@ -338,10 +338,31 @@ static void blk_info(void *dev, FILE *out)
 	}
 }
 
+static void one_fields(struct blk *b, struct fields *f)
+{
+	fields_same(f, b->disk->size, "a disk has another size");
+	if (!f->loading) {
+		aio_drain(b->aio);
+		virtq_flush(&b->v.queues[0]);
+	}
+	virtio_fields(&b->v, f);
+}
+
+static void blk_fields(void *dev, struct fields *f)
+{
+	struct blks *s = dev;
+	unsigned int i;
+
+	fields_same(f, s->nr, "another number of disks");
+	for (i = 0; i < s->nr && !f->why; i++)
+		one_fields(s->list[i], f);
+}
+
 DEVICE(blk) = {
 	.name = "blk",
 	.order = 40,
 	.create = blk_create,
 	.destroy = blk_destroy,
 	.info = blk_info,
+	.fields = blk_fields,
 };

@@ -20,7 +20,7 @@ struct port {
 	struct vconsole *console;
 	const char *name;		/* NULL: the terminal's */
 	struct stream stream;
-	/* The chain that is being sent, and how much of it has been */
+	/* The chain that is being sent, and how much has been of it, or of the next one */
 	bool has_chain;
 	struct virtq_chain chain;
 	size_t sent;
@@ -83,7 +83,7 @@ static bool send_chain(struct port *p, size_t *budget)
 		p->sent += n;
 		*budget -= n < *budget ? n : *budget;
 	}
-	return p->sent == p->chain.out_len;
+	return p->sent >= p->chain.out_len;
 }
 
 static void take_output(struct port *p)
@@ -92,11 +92,10 @@ static void take_output(struct port *p)
 	size_t budget = AT_ONCE;
 
 	while (p->has_chain || virtq_pop(q, &p->chain)) {
-		if (!p->has_chain)
-			p->sent = 0;
 		p->has_chain = !send_chain(p, &budget);
 		if (p->has_chain)
 			break;
+		p->sent = 0;
 		virtq_push(q, &p->chain, 0);
 	}
 	if (p->has_chain && !budget)
@@ -213,8 +212,10 @@ static void console_reset(struct virtio_device *v)
 	unsigned int i;
 
 	c->nr = 0;
-	for (i = 0; i < c->nr_ports; i++)
+	for (i = 0; i < c->nr_ports; i++) {
 		c->ports[i].has_chain = false;
+		c->ports[i].sent = 0;
+	}
 }
 
 static const struct virtio_class console_class = {
@@ -305,10 +306,48 @@ static void console_info(void *dev, FILE *out)
 			c->ports[i].stream.lost);
 }
 
+static void messages_fields(struct vconsole *c, struct fields *f)
+{
+	unsigned int i;
+
+	FIELD(f, c->messages);
+	FIELD(f, c->first);
+	FIELD(f, c->nr);
+	fields_must(f, c->first < MESSAGES_MAX && c->nr <= MESSAGES_MAX, "its messages");
+	for (i = 0; i < MESSAGES_MAX; i++) {
+		const struct virtio_console_control *m = &c->messages[i];
+
+		fields_must(f, m->event != VIRTIO_CONSOLE_PORT_NAME ||
+			    (m->id < c->nr_ports && c->ports[m->id].name), "its messages");
+	}
+}
+
+/* What is being sent goes back, and on from where it is. */
+static void console_fields(void *dev, struct fields *f)
+{
+	struct vconsole *c = dev;
+	unsigned int i;
+
+	fields_same(f, c->nr_ports, "another number of console ports");
+	if (!c->nr_ports || f->why)
+		return;
+	for (i = 0; i < c->nr_ports; i++) {
+		struct port *p = &c->ports[i];
+
+		if (!f->loading && p->has_chain)
+			virtq_unpop(out_queue(p), &p->chain);
+		p->has_chain = false;
+		FIELD(f, p->sent);
+	}
+	virtio_fields(&c->v, f);
+	messages_fields(c, f);
+}
+
 DEVICE(console) = {
 	.name = "console",
 	.order = 47,
 	.create = console_create,
 	.destroy = console_destroy,
 	.info = console_info,
+	.fields = console_fields,
 };

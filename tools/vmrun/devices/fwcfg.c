@@ -53,6 +53,7 @@ struct fwcfg_device {
 	const struct guest_mem *mem;
 	struct directory directory;
 	uint32_t id;
+	uint16_t selected;
 	const uint8_t *item;		/* NULL: there is none of that number; reads as zeros */
 	uint32_t size, pos;
 	uint32_t dma_high;
@@ -67,6 +68,7 @@ static void show(struct fwcfg_device *f, const void *item, uint32_t size)
 
 static void select_item(struct fwcfg_device *f, uint16_t n)
 {
+	f->selected = n;
 	switch (n) {
 	case ITEM_SIGNATURE:
 		return show(f, "QEMU", 4);
@@ -211,9 +213,26 @@ static void *fwcfg_create(const struct device_env *env, struct error *err)
 	return f;
 }
 
+static void fwcfg_fields(void *dev, struct fields *s)
+{
+	struct fwcfg_device *f = dev;
+	uint16_t selected = f->selected;
+	uint32_t pos = f->pos;
+
+	FIELD(s, selected);
+	FIELD(s, pos);
+	FIELD(s, f->dma_high);
+	if (!fields_loaded(s))
+		return;
+	select_item(f, selected);
+	if (fields_must(s, pos <= f->size, "a place behind an item's end"))
+		f->pos = pos;
+}
+
 DEVICE(fwcfg) = {
 	.name = "fwcfg",
 	.order = 40,
 	.create = fwcfg_create,
 	.destroy = fwcfg_destroy_device,
+	.fields = fwcfg_fields,
 };

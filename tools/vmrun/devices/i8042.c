@@ -262,10 +262,41 @@ static void i8042_info(void *dev, FILE *out)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static void keyboard_fields(struct keyboard_device *k, struct fields *f)
+{
+	FIELD(f, k->replies);
+	FIELD(f, k->codes);
+	FIELD(f, k->nr_replies);
+	FIELD(f, k->first_code);
+	FIELD(f, k->nr_codes);
+	FIELD(f, k->waiting);
+	FIELD(f, k->set);
+	FIELD(f, k->leds);
+	FIELD(f, k->last);
+	FIELD(f, k->off);
+	FIELD(f, k->released);
+	fields_must(f, k->nr_replies <= KEYBOARD_REPLIES && k->first_code < KEYBOARD_CODES &&
+		    k->nr_codes <= KEYBOARD_CODES && k->set >= 1 && k->set <= 3, "its keyboard");
+}
+
+static void i8042_fields(void *dev, struct fields *f)
+{
+	struct i8042 *c = dev;
+
+	FIELD(f, c->status);
+	FIELD(f, c->ctr);
+	FIELD(f, c->out);
+	FIELD(f, c->waiting);
+	FIELD(f, c->released);
+	keyboard_fields(&c->keyboard, f);
+	fields_line(f, c->irqs, KBD_IRQ, &c->level);
+}
+
 DEVICE(i8042) = {
 	.name = "i8042",
 	.order = 20,
 	.create = i8042_create,
 	.destroy = i8042_destroy,
 	.info = i8042_info,
+	.fields = i8042_fields,
 };

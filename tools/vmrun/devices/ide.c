@@ -380,10 +380,80 @@ static void ide_info(void *dev, FILE *out)
 	}
 }
 
+/* A drive that moves no data has no step. */
+static void step_fields(struct drive *d, struct fields *f)
+{
+	const drive_step *steps = d->disk->cdrom ? atapi_steps : ata_steps;
+	uint8_t n = 0;
+
+	while (n < DRIVE_STEPS && (!d->next || steps[n] != d->next))
+		n++;
+	FIELD(f, n);
+	FIELD(f, d->pos);
+	FIELD(f, d->len);
+	if (fields_must(f, n <= DRIVE_STEPS && d->len <= IDE_BUFFER && d->pos <= d->len,
+			"the transfer that goes on"))
+		d->next = n < DRIVE_STEPS ? steps[n] : NULL;
+	/* What is written is all inside of the disk. */
+	fields_must(f, !(d->status & ST_DRQ) ||
+		    (d->next && (d->next != ata_steps[1] || d->len <= d->left)),
+		    "the transfer that goes on");
+	if (!f->why)
+		fields_bytes(f, d->buf, d->len);
+}
+
+static void drive_fields(struct drive *d, struct fields *f)
+{
+	uint64_t size = d->disk->size;
+
+	fields_same(f, size, "a disk has another size");
+	FIELD(f, d->now);
+	FIELD(f, d->before);
+	FIELD(f, d->device);
+	FIELD(f, d->status);
+	FIELD(f, d->error);
+	FIELD(f, d->intrq);
+	FIELD(f, d->offset);
+	FIELD(f, d->left);
+	FIELD(f, d->block);
+	FIELD(f, d->multiple);
+	FIELD(f, d->heads);
+	FIELD(f, d->sectors);
+	FIELD(f, d->lba48);
+	FIELD(f, d->sense);
+	fields_must(f, d->offset <= size && d->left <= size - d->offset && d->block <= IDE_BUFFER &&
+		    d->multiple <= MULTIPLE_MAX && d->heads && d->sectors, "its registers");
+	step_fields(d, f);
+}
+
+static void ide_fields(void *dev, struct fields *f)
+{
+	struct ide *ide = dev;
+	unsigned int i;
+
+	pci_fields(&ide->function, f);
+	for (i = 0; i < 2 * CHANNELS; i++) {
+		struct drive *d = &ide->channels[i / 2].drives[i % 2];
+
+		fields_same(f, !d->disk + 2 * (d->disk && d->disk->cdrom), "it has other drives");
+		if (d->disk && !f->why)
+			drive_fields(d, f);
+	}
+	for (i = 0; i < CHANNELS; i++) {
+		struct channel *c = &ide->channels[i];
+
+		FIELD(f, c->selected);
+		fields_must(f, c->selected < 2, "its registers");
+		FIELD(f, c->control);
+		fields_line(f, c->irqs, c->irq, &c->level);
+	}
+}
+
 DEVICE(ide) = {
 	.name = "ide",
 	.order = 32,
 	.create = ide_create,
 	.destroy = ide_destroy,
 	.info = ide_info,
+	.fields = ide_fields,
 };

@@ -73,6 +73,11 @@ void drive_signature(struct drive *d);
 void ata_command(struct drive *d, uint8_t cmd);
 void atapi_command(struct drive *d, uint8_t cmd);
 
+/* What next may be, by number, for snapshots. */
+#define DRIVE_STEPS	4
+typedef void (*drive_step)(struct drive *d);
+extern const drive_step ata_steps[DRIVE_STEPS], atapi_steps[DRIVE_STEPS];
+
 /* Text in IDENTIFY's words, whose bytes are swapped. */
 void identify_text(uint16_t *words, unsigned int n, const char *text);
 

@@ -368,10 +368,37 @@ static void net_info(void *dev, FILE *out)
 	}
 }
 
+/*
+ * Buffers that were only looked at go back, and vhost ends until the loop goes on: memory isn't to
+ * change meanwhile. Frames that wait aren't in a snapshot: networks lose some.
+ */
+static void card_fields(struct card *c, struct fields *f)
+{
+	if (!f->loading && c->vhost.running) {
+		vhost_stop(&c->vhost);
+		c->v.restored = true;
+	}
+	while (!f->loading && c->nr_chains)
+		virtq_unpop(receive_queue(c), c->chains[--c->nr_chains]);
+	virtio_fields(&c->v, f);
+	FIELD(f, c->config.mac);
+}
+
+static void net_fields(void *dev, struct fields *f)
+{
+	struct cards *all = dev;
+	unsigned int i;
+
+	fields_same(f, all->nr, "another number of network cards");
+	for (i = 0; i < all->nr && !f->why; i++)
+		card_fields(all->card[i], f);
+}
+
 DEVICE(net) = {
 	.name = "net",
 	.order = 44,
 	.create = net_create,
 	.destroy = net_destroy,
 	.info = net_info,
+	.fields = net_fields,
 };

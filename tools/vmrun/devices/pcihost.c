@@ -168,10 +168,22 @@ static void pcihost_info(void *dev, FILE *out)
 	}
 }
 
+static void pcihost_fields(void *dev, struct fields *f)
+{
+	struct pcihost *h = dev;
+
+	pci_fields(&h->function, f);
+	FIELD(f, h->address);
+	FIELD(f, h->reset_mode);
+	if (fields_loaded(f) && h->shadow)
+		pam_written(&h->function, I440FX_PAM0, I440FX_PAMS);
+}
+
 DEVICE(pcihost) = {
 	.name = "pcihost",
 	.order = 30,
 	.create = pcihost_create,
 	.destroy = pcihost_destroy,
 	.info = pcihost_info,
+	.fields = pcihost_fields,
 };

@@ -56,9 +56,17 @@ static void *piix3_create(const struct device_env *env, struct error *err)
 	return f;
 }
 
+static void piix3_fields(void *dev, struct fields *f)
+{
+	pci_fields(dev, f);
+	if (fields_loaded(f))
+		piix3_written(dev, PIIX3_PIRQ, PCI_PIRQS);
+}
+
 DEVICE(piix3) = {
 	.name = "piix3",
 	.order = 31,
 	.create = piix3_create,
 	.destroy = piix3_destroy,
+	.fields = piix3_fields,
 };

@@ -66,10 +66,16 @@ static void rng_info(void *dev, FILE *out)
 	virtio_info(dev, out);
 }
 
+static void rng_fields(void *dev, struct fields *f)
+{
+	virtio_fields(dev, f);
+}
+
 DEVICE(rng) = {
 	.name = "rng",
 	.order = 45,
 	.create = rng_create,
 	.destroy = rng_destroy,
 	.info = rng_info,
+	.fields = rng_fields,
 };

@@ -446,10 +446,41 @@ static void rtc_info(void *dev, FILE *out)
 	fprintf(out, "rtc     at %#x: %s UTC\n", RTC_PORT, text);
 }
 
+/* No further from the host's time than a guest can set it. */
+#define OFFSET_MAX	1000000000000LL
+#define FIELD_MAX	20000
+
+static void rtc_fields(void *dev, struct fields *f)
+{
+	static const uint8_t regs[] = {
+		RTC_SECONDS, RTC_MINUTES, RTC_HOURS, RTC_WEEKDAY, RTC_DAY, RTC_MONTH, RTC_YEAR,
+	};
+	struct rtc *r = dev;
+	unsigned int i;
+
+	FIELD(f, r->index);
+	fields_must(f, r->index <= INDEX_MASK, "its index");
+	FIELD(f, r->cmos);
+	FIELD(f, r->offset);
+	fields_must(f, r->offset <= OFFSET_MAX && r->offset >= -OFFSET_MAX, "its time");
+	for (i = 0; i < sizeof(regs); i++) {
+		int *field = time_field(&r->frozen, regs[i]);
+
+		FIELD(f, *field);
+		fields_must(f, *field <= FIELD_MAX && *field >= -FIELD_MAX, "its time");
+	}
+	fields_line(f, r->irqs, RTC_IRQ, &r->level);
+	if (!fields_loaded(f))
+		return;
+	r->seen = host_time();
+	arm(r);
+}
+
 DEVICE(rtc) = {
 	.name = "rtc",
 	.order = 20,
 	.create = rtc_create,
 	.destroy = rtc_destroy,
 	.info = rtc_info,
+	.fields = rtc_fields,
 };

@@ -349,12 +349,35 @@ static void uart_info(void *dev, FILE *out)
 	pthread_mutex_unlock(&u->lock);
 }
 
+static void uart_fields(void *dev, struct fields *f)
+{
+	struct uart *u = dev;
+
+	FIELD(f, u->ier);
+	FIELD(f, u->lcr);
+	FIELD(f, u->mcr);
+	FIELD(f, u->scr);
+	FIELD(f, u->fcr);
+	FIELD(f, u->dll);
+	FIELD(f, u->dlm);
+	FIELD(f, u->lsr_errors);
+	FIELD(f, u->msr_deltas);
+	FIELD(f, u->thri);
+	FIELD(f, u->rx);
+	FIELD(f, u->rx_head);
+	FIELD(f, u->rx_len);
+	fields_must(f, u->rx_head < FIFO_SIZE && u->rx_len <= rx_capacity(u),
+		    "more is received than there is room for");
+	fields_line(f, u->irqs, u->irq, &u->level);
+}
+
 DEVICE(uart) = {
 	.name = "uart",
 	.order = 10,
 	.create = uart_create,
 	.destroy = uart_destroy,
 	.info = uart_info,
+	.fields = uart_fields,
 };
 
 /* ---- COM2 ------------------------------------------------------------------------------------ */
@@ -406,10 +429,20 @@ static void second_info(void *dev, FILE *out)
 		uart_info(s->uart, out);
 }
 
+static void second_fields(void *dev, struct fields *f)
+{
+	struct second *s = dev;
+
+	fields_same(f, s->uart != NULL, "one has --serial2, the other hasn't");
+	if (s->uart && !f->why)
+		uart_fields(s->uart, f);
+}
+
 DEVICE(uart2) = {
 	.name = "uart2",
 	.order = 11,
 	.create = second_create,
 	.destroy = second_destroy,
 	.info = second_info,
+	.fields = second_fields,
 };
