@@ -64,14 +64,14 @@ static void start(char **argv)
 	p.out = out[0];
 }
 
-/* Text as a terminal shows it, without the sequences that move the cursor. */
+/* Text as a terminal shows it, without what moves the cursor: SeaBIOS may say "g\rrub>". */
 static void hear(char c)
 {
 	if (c == '\033')
 		p.in_escape = true;
 	else if (p.in_escape)
 		p.in_escape = !((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
-	else
+	else if (c != '\r')
 		p.said[p.len++] = c;
 	if (p.len == sizeof(p.said) - 1) {
 		p.len /= 2;
