@@ -64,6 +64,14 @@ unsigned int guest_offset(const struct mmu_page *page, unsigned int i)
 	return (page->role.quadrant * PT_ENTRIES + i) / 2 * 4;
 }
 
+/* What the guest has there now. The slot is that of the table, or NULL. */
+static bool read_origin(const struct memslot *slot, const struct mmu_page *page, unsigned int i,
+			u64 *entry)
+{
+	return slot && read_hva(slot_hva(slot, page->gfn) + guest_offset(page, i),
+				page->role.guest_levels, entry, 1);
+}
+
 /* ---- bringing entries up to date ------------------------------------------------------------------ */
 
 /* The guest's entry is now new; ours of before stays only as far as that allows. */
@@ -97,8 +105,7 @@ static bool sync_table(struct vm *vm, struct mmu_page *page)
 	if (!slot)
 		return false;
 	for_each_set_bit(i, page->present, PT_ENTRIES) {
-		if (!read_hva(slot_hva(slot, page->gfn) + guest_offset(page, i),
-			      page->role.guest_levels, &new, 1))
+		if (!read_origin(slot, page, i, &new))
 			return false;
 		if (new != page->guest[i])
 			sync_entry(vm, page, i, new);
@@ -177,7 +184,6 @@ static void invalidate_address(struct vcpu *vcpu, gva_t gva)
 	struct vm *vm = vcpu->vm;
 	bool four = mmu->role.level == ROOT_LEVEL;
 	struct mmu_page *page = mmu->root[four ? 0 : (gva >> 30) & 3];
-	struct memslot *slot;
 	unsigned int i;
 	u64 new;
 
@@ -190,9 +196,7 @@ static void invalidate_address(struct vcpu *vcpu, gva_t gva)
 	}
 	if (!page || list_empty(&page->unsync_link))
 		return;
-	slot = vcpu_gfn_to_slot(vcpu, page->gfn);
-	if (!slot || !read_hva(slot_hva(slot, page->gfn) + guest_offset(page, i),
-			       page->role.guest_levels, &new, 1))
+	if (!read_origin(vcpu_gfn_to_slot(vcpu, page->gfn), page, i, &new))
 		shadow_zap_entry(vm, &page->table[i]);
 	else if (new != page->guest[i])
 		sync_entry(vm, page, i, new);
