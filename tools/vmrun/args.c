@@ -50,6 +50,13 @@ static int add_owned(struct args *a, char *word, struct error *err)
 	return add(a, word, err);
 }
 
+static int add_copy(struct args *a, const char *word, struct error *err)
+{
+	char *copy = strdup(word);
+
+	return copy ? add_owned(a, copy, err) : no_memory(err);
+}
+
 /* Return: whether there is a word; its start is r->p then. */
 static bool skip_to_word(struct reader *r)
 {
@@ -146,23 +153,17 @@ int args_split(struct args *a, const char *text, size_t len, struct error *err)
 	*a = (struct args) { };
 	if (!len || text[len - 1])
 		return failed(err, "a command line without an end");
-	for (; len; len -= strlen(text) + 1, text += strlen(text) + 1) {
-		char *word = strdup(text);
-
-		if (!word || add_owned(a, word, err))
-			return word ? -1 : no_memory(err);
-	}
+	for (; len; len -= strlen(text) + 1, text += strlen(text) + 1)
+		if (add_copy(a, text, err))
+			return -1;
 	return 0;
 }
 
 int args_append(struct args *a, char *const *words, struct error *err)
 {
-	for (; *words; words++) {
-		char *word = strdup(*words);
-
-		if (!word || add_owned(a, word, err))
-			return word ? -1 : no_memory(err);
-	}
+	for (; *words; words++)
+		if (add_copy(a, *words, err))
+			return -1;
 	return 0;
 }
 

@@ -54,6 +54,26 @@ int control_connect(const char *path)
 	return -1;
 }
 
+int control_bind(int fd, const char *path)
+{
+	struct sockaddr_un a = address(path);
+	int other;
+
+	if (!bind(fd, (struct sockaddr *)&a, sizeof(a)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -1;
+	other = control_connect(path);
+	if (other >= 0) {
+		close(other);
+		errno = 0;
+		return 1;
+	}
+	if (errno != ECONNREFUSED || unlink(path))
+		return 1;
+	return bind(fd, (struct sockaddr *)&a, sizeof(a));
+}
+
 static void drop(struct control_client *cl)
 {
 	loop_remove(cl->control->loop, cl->fd);
@@ -152,25 +172,13 @@ static void control_ready(void *opaque)
 	c->clients[i].len = 0;
 }
 
-/* What a vmrun that is gone has left behind is no obstacle. */
 static int bind_socket(struct control *c, const char *name, struct error *err)
 {
-	struct sockaddr_un a = address(c->path);
-	int other;
+	int rc = control_bind(c->fd, c->path);
 
-	if (!bind(c->fd, (struct sockaddr *)&a, sizeof(a)))
-		return 0;
-	if (errno != EADDRINUSE)
-		return failed(err, "%s: %s", c->path, strerror(errno));
-	other = control_connect(c->path);
-	if (other >= 0) {
-		close(other);
+	if (rc > 0 && !errno)
 		return failed(err, "--name %s: a machine of this name runs already", name);
-	}
-	if (errno == ECONNREFUSED && !unlink(c->path) &&
-	    !bind(c->fd, (struct sockaddr *)&a, sizeof(a)))
-		return 0;
-	return failed(err, "%s: %s", c->path, strerror(errno));
+	return rc ? failed(err, "%s: %s", c->path, strerror(errno)) : 0;
 }
 
 /* Under a lock: two that start at once may both find the same one left behind. */

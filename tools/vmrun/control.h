@@ -54,5 +54,10 @@ int control_directory(char *path, size_t size, struct error *err);
 int control_path(char *path, size_t size, const char *name, struct error *err);
 /* Return: a connection, or -1 with errno set: ECONNREFUSED if nobody listens there any more. */
 int control_connect(const char *path);
+/*
+ * What a vmrun that is gone has left behind there is no obstacle. Return: 0; 1: it is taken, errno
+ * being 0 if somebody listens; or -1 with errno set.
+ */
+int control_bind(int fd, const char *path);
 
 #endif

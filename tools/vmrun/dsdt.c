@@ -164,6 +164,19 @@ static void put_prt(struct code *c)
 	end(c, start);
 }
 
+/* Up to its _HID, which comes next. end() ends it. */
+static size_t begin_device(struct code *c, const char *name)
+{
+	size_t device;
+
+	put_byte(c, AML_EXTENDED);
+	put_byte(c, AML_DEVICE);
+	device = begin(c);
+	put(c, name, 4);
+	put_name(c, "_HID");
+	return device;
+}
+
 /* As QEMU has it, for whose guests' drivers were written. */
 static void put_panic(struct code *c)
 {
@@ -173,11 +186,7 @@ static void put_panic(struct code *c)
 	};
 	size_t device;
 
-	put_byte(c, AML_EXTENDED);
-	put_byte(c, AML_DEVICE);
-	device = begin(c);
-	put(c, "PEVT", 4);
-	put_name(c, "_HID");
+	device = begin_device(c, "PEVT");
 	put_byte(c, AML_STRING);
 	put(c, "QEMU0001", 9);
 	put_name(c, "_CRS");
@@ -195,11 +204,7 @@ static void put_keyboard(struct code *c)
 	};
 	size_t device;
 
-	put_byte(c, AML_EXTENDED);
-	put_byte(c, AML_DEVICE);
-	device = begin(c);
-	put(c, "KBD_", 4);
-	put_name(c, "_HID");
+	device = begin_device(c, "KBD_");
 	put_byte(c, AML_DWORD);
 	put(c, pnp0303, sizeof(pnp0303));
 	put_name(c, "_CRS");
@@ -217,11 +222,7 @@ size_t dsdt_code(uint8_t *bytes, size_t room)
 	put_byte(&c, AML_SCOPE);
 	scope = begin(&c);
 	put(&c, "_SB_", 4);
-	put_byte(&c, AML_EXTENDED);
-	put_byte(&c, AML_DEVICE);
-	device = begin(&c);
-	put(&c, "PCI0", 4);
-	put_name(&c, "_HID");
+	device = begin_device(&c, "PCI0");
 	put_byte(&c, AML_DWORD);
 	put(&c, pnp0a03, sizeof(pnp0a03));
 	put_crs(&c);

@@ -229,24 +229,15 @@ static int open_pty(struct stream *s, const char *name, struct error *err)
 
 int stream_listen(const char *path, struct error *err)
 {
-	int other, rc, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int rc, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (strlen(path) >= sizeof(a.sun_path)) {
+	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
 		close(fd);
 		return failed(err, "%s: too long for a socket", path);
 	}
-	strcpy(a.sun_path, path);
-	rc = bind(fd, (struct sockaddr *)&a, sizeof(a));
-	if (rc && errno == EADDRINUSE) {
-		other = control_connect(path);
-		if (other >= 0)
-			close(other);
-		else if (errno == ECONNREFUSED && !unlink(path))
-			rc = bind(fd, (struct sockaddr *)&a, sizeof(a));
-		else
-			errno = EADDRINUSE;
-	}
+	rc = control_bind(fd, path);
+	if (rc > 0)
+		errno = EADDRINUSE;
 	if (!rc && !listen(fd, 1))
 		return fd;
 	failed(err, "%s: %s", path, strerror(errno));
