@@ -148,20 +148,9 @@ static void *place(struct fuzzer *f, size_t size)
 	}
 }
 
-/* A state of which most is as the kernel gave it. */
-static void change_state(struct fuzzer *f, int fd, unsigned long get, unsigned long set)
-{
-	size_t size = _IOC_SIZE(set);
-	void *at = place(f, size);
-
-	ioctl(fd, get, f->buffer);
-	scribble(f, f->buffer, size, dice(f, 4));
-	ioctl(fd, set, at);
-}
-
-static const struct {
+static const struct state {
 	unsigned long get, set;
-} states[] = {
+} vcpu_states[] = {
 	{ MINIVMM_GET_REGS, MINIVMM_SET_REGS },
 	{ MINIVMM_GET_SREGS, MINIVMM_SET_SREGS },
 	{ MINIVMM_GET_SREGS2, MINIVMM_SET_SREGS2 },
@@ -173,9 +162,21 @@ static const struct {
 	{ MINIVMM_GET_MP_STATE, MINIVMM_SET_MP_STATE },
 	{ MINIVMM_GET_VCPU_EVENTS, MINIVMM_SET_VCPU_EVENTS },
 	{ MINIVMM_GET_DEBUGREGS, MINIVMM_SET_DEBUGREGS },
+}, vm_states[] = {
 	{ MINIVMM_GET_CLOCK, MINIVMM_SET_CLOCK },
 	{ MINIVMM_GET_PIT2, MINIVMM_SET_PIT2 },
 };
+
+/* A state of which most is as the kernel gave it. */
+static void change_state(struct fuzzer *f, int fd, const struct state *state)
+{
+	size_t size = _IOC_SIZE(state->set);
+	void *at = place(f, size);
+
+	ioctl(fd, state->get, f->buffer);
+	scribble(f, f->buffer, size, dice(f, 4));
+	ioctl(fd, state->set, at);
+}
 
 static void change_msrs(struct fuzzer *f, int fd)
 {
@@ -406,15 +407,15 @@ static void hurt_vm(struct fuzzer *f, int vm)
 	if (i < (int)ARRAY_SIZE(ways))
 		ways[i](f, vm);
 	else
-		change_state(f, vm, states[11 + i % 2].get, states[11 + i % 2].set);
+		change_state(f, vm, &vm_states[i % ARRAY_SIZE(vm_states)]);
 }
 
 static void hurt_vcpu(struct fuzzer *f, struct descriptor *d)
 {
 	u32 i = dice(f, 24);
 
-	if (i < 11)
-		change_state(f, d->fd, states[i].get, states[i].set);
+	if (i < ARRAY_SIZE(vcpu_states))
+		change_state(f, d->fd, &vcpu_states[i]);
 	else if (i < 13)
 		change_msrs(f, d->fd);
 	else if (i < 14)
