@@ -110,7 +110,7 @@ static const struct opcode map_1byte[256] = {
 	[0x8e] = { OP_ODD, K_NONE, K_EW, 0, MODRM },
 	[0x8f] = { G1A, K_E, K_NONE, 0, MODRM | GROUP | D64 },
 
-	[0x90] = { OP_ODD, K_Z, K_A, 0, 0 },		/* NOP, XCHG */
+	[0x90] = { OP_ODD, K_Z, K_A, 0, 0 },		/* NOP, XCHG, PAUSE */
 	[0x91 ... 0x97] = { OP_XCHG, K_Z, K_A, 0, 0 },
 	[0x98] = { OP_CBW, K_NONE, K_NONE, 0, 0 },
 	[0x99] = { OP_CWD, K_NONE, K_NONE, 0, 0 },
@@ -230,7 +230,7 @@ static const struct opcode map_0f[256] = {
 	[0x33] = { OP_RDPMC, K_NONE, K_NONE, 0, 0 },
 	[0x34] = { OP_SYSENTER, K_NONE, K_NONE, 0, 0 },
 	[0x35] = { OP_SYSEXIT, K_NONE, K_NONE, 0, 0 },
-	[0x36] = UNDEF,
+	[0x36 ... 0x37] = UNDEF,			/* GETSEC: no guest has SMX */
 	[0x39] = UNDEF,
 	[0x3b ... 0x3f] = UNDEF,
 	[0x40 ... 0x4f] = { OP_CMOV, K_G, K_E, 0, MODRM },
@@ -253,6 +253,7 @@ static const struct opcode map_0f[256] = {
 	[0xa6 ... 0xa7] = UNDEF,
 	[0xa8] = { OP_PUSH_SEG, K_PS, K_NONE, 0, D64 },
 	[0xa9] = { OP_POP_SEG, K_NONE, K_NONE, 0, D64 },
+	[0xaa] = UNDEF,					/* RSM: nor SMM */
 	[0xab] = { OP_BTS, K_E, K_G, 0, MODRM },
 	[0xac] = { OP_SHRD, K_E, K_G, I_B, MODRM },
 	[0xad] = { OP_SHRD, K_E, K_G, 0, MODRM },
@@ -638,8 +639,8 @@ static void resolve_odd(struct emu *e)
 		if ((insn->modrm & 0x38) == 8 || (insn->modrm & 0x38) > 0x28)
 			insn->op = OP_UNDEFINED;
 		break;
-	case 0x90:		/* with REX.B it has a register */
-		insn->op = insn->rex & 1 ? OP_XCHG : OP_NOP;
+	case 0x90:		/* with REX.B it has a register, but as PAUSE */
+		insn->op = insn->rex & 1 && insn->rep != 0xf3 ? OP_XCHG : OP_NOP;
 		break;
 	case 0xc3:		/* MOVNTI takes no such prefix */
 		insn->op = insn->opsize || insn->rep ? OP_UNDEFINED : OP_MOV;
@@ -650,10 +651,11 @@ static void resolve_odd(struct emu *e)
 	case 0xb8:
 		insn->op = insn->rep == 0xf3 ? OP_POPCNT : OP_UNDEFINED;
 		break;
-	case 0xae:		/* group 15: fences, CLFLUSH, and with F3 the FS and GS bases */
+	case 0xae:		/* group 15: fences, flushes, and with F3 the FS and GS bases */
 		if (insn->rep == 0xf3 && !insn->mem && !(insn->modrm & 0x20))
 			insn->op = OP_FSGSBASE;
-		else if (insn->rep || insn->opsize || (insn->modrm >> 3 & 7) < (insn->mem ? 7 : 5))
+		else if (insn->rep || (insn->opsize && !insn->mem) ||
+			 (insn->modrm >> 3 & 7) < (!insn->mem ? 5 : insn->opsize ? 6 : 7))
 			insn->op = OP_OTHER;
 		else
 			insn->op = OP_NOP;

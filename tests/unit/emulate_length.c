@@ -122,11 +122,12 @@ static bool is_foreign(const ZydisDecodedInstruction *zi)
 	       zi->meta.isa_set == ZYDIS_ISA_SET_SSE4A || zi->mnemonic == ZYDIS_MNEMONIC_FEMMS;
 }
 
-/* Instructions to Zydis, #UD to a CPU; VT-x to a guest's. */
+/* Instructions to Zydis, #UD to a CPU; VT-x, SMX and SMM to a guest's. */
 static bool is_undefined(const ZydisDecodedInstruction *zi)
 {
 	return zi->mnemonic == ZYDIS_MNEMONIC_UD0 || zi->mnemonic == ZYDIS_MNEMONIC_UD1 ||
-	       zi->mnemonic == ZYDIS_MNEMONIC_UD2 || zi->meta.category == ZYDIS_CATEGORY_VTX;
+	       zi->mnemonic == ZYDIS_MNEMONIC_UD2 || zi->mnemonic == ZYDIS_MNEMONIC_RSM ||
+	       zi->mnemonic == ZYDIS_MNEMONIC_GETSEC || zi->meta.category == ZYDIS_CATEGORY_VTX;
 }
 
 /* Nor EVEX's scaled displacements and vector addresses. */

@@ -19,6 +19,8 @@ struct cpu_state {
 	u64 regs[16];
 	u64 rflags;
 	u64 host_rsp;
+	u64 taken;		/* it branched to branch_target() */
+	u8 vector[16][32], mmx[8][8];
 };
 
 /* In the low 2G, so that instructions with 32-bit addresses reach it. */
@@ -56,12 +58,33 @@ static u8 *emit_state(u8 *p, unsigned int rex, u8 opcode, unsigned int reg, cons
 	return emit(p, &disp, 4);
 }
 
+/* Loads or stores vector registers: opcode 6F or 7F. */
+static u8 *emit_vectors(u8 *p, u8 opcode)
+{
+	struct cpu_state *s = &native->state;
+	int i;
+
+	for (i = 0; i < 16; i++) {	/* vmovdqu */
+		p = EMIT(p, 0xc5, i & 8 ? 0x7e : 0xfe);
+		p = emit_state(p, 0, opcode, i & 7, s->vector[i]);
+	}
+	for (i = 0; i < 8; i++) {
+		p = EMIT(p, 0x0f);
+		p = emit_state(p, 0, opcode, i, s->mmx[i]);
+	}
+	return opcode == 0x6f ? p : EMIT(p, 0xc5, 0xf8, 0x77, 0x0f, 0x77);	/* vzeroupper, emms */
+}
+
+static bool with_vectors;
+
 /* The stub up to the instruction. */
 static u8 *emit_entry(u8 *p)
 {
 	struct cpu_state *s = &native->state;
 	int i;
 
+	if (with_vectors)
+		p = emit_vectors(p, 0x6f);
 	p = EMIT(p, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);
 	p = emit_state(p, 0x48, 0x89, EMU_RSP, &s->host_rsp);
 	p = emit_state(p, 0, 0xff, 6, &s->rflags);		/* push */
@@ -71,31 +94,65 @@ static u8 *emit_entry(u8 *p)
 	return p;
 }
 
-static u8 *emit_exit(u8 *p)
+/* Behind it; and where its branch leads to, which notes that. */
+static u8 *emit_exit(u8 *p, bool taken)
 {
 	struct cpu_state *s = &native->state;
+	s32 disp;
 	int i;
 
+	if (taken) {		/* movb $1 */
+		p = EMIT(p, 0xc6, 0x05);
+		disp = (u8 *)&s->taken - (p + 5);
+		p = emit(p, &disp, 4);
+		p = EMIT(p, 1);
+	}
 	for (i = 0; i < 16; i++)
 		p = emit_state(p, 0x48, 0x89, i, &s->regs[i]);
 	p = emit_state(p, 0x48, 0x8b, EMU_RSP, &s->host_rsp);
 	p = EMIT(p, 0x9c);					/* pushf */
 	p = emit_state(p, 0, 0x8f, 0, &s->rflags);		/* pop */
-	return EMIT(p, 0xfc, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
+	if (with_vectors)
+		p = emit_vectors(p, 0x7f);
+	return EMIT(p, 0x6a, 0x02, 0x9d,			/* push $2; popf */
+		    0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
 }
+
+#define EXIT	1024	/* where in the code the two exits are */
+#define TAKEN	2048
 
 static u8 *insn_address(void)
 {
+	static bool vectors;
 	static u8 *address;
 
-	if (!address)
+	if (!address || vectors != with_vectors) {
+		vectors = with_vectors;
 		address = emit_entry(native->code);
+		emit_exit(native->code + EXIT, false);
+		emit_exit(native->code + TAKEN, true);
+	}
 	return address;
+}
+
+static u8 *emit_jump(u8 *p, unsigned int to)
+{
+	s32 disp = native->code + to - (p + 5);
+
+	return emit(EMIT(p, 0xe9), &disp, 4);
+}
+
+#define JUMP	5	/* its length, so that it is what a short branch passes over */
+
+static u64 branch_target(unsigned int len)
+{
+	return (u64)(uintptr_t)insn_address() + len + JUMP;
 }
 
 static void run_native(const u8 *insn, unsigned int len)
 {
-	emit_exit(emit(insn_address(), insn, len));
+	native->state.taken = 0;
+	emit_jump(emit_jump(emit(insn_address(), insn, len), EXIT), TAKEN);
 	((void (*)(void))native->code)();
 }
 
@@ -116,15 +173,18 @@ enum {
 	STACK = 2048,	/* uses it */
 	ALIGN16 = 4096,
 	CF_ZF = 8192,
+	ANY_FLAGS = 16384,	/* sets all that programs may, from the stack */
+	COUNT_16 = 32768,	/* undefined by a count above the operand's size */
 };
 
 struct form {
 	const char *name;
 	u8 map[2];		/* the bytes before the opcode: 0F, 0F 38 */
 	u8 opcode;
-	s8 reg;			/* ModRM.reg, -1: any; -2: no ModRM */
+	s8 reg;			/* ModRM.reg, -1: any; -2: no ModRM; -3: 5 to 7, and a register */
 	s8 imm;			/* bytes; -1: by operand size up to 4; -2: up to 8 */
 	u16 flags;
+	u8 span;		/* so many opcodes, one for each register; 0: one */
 };
 
 #define ALU_FORMS(name, base, n, f)					\
@@ -181,8 +241,8 @@ static const struct form forms[] = {
 	{ "mov Gv,Ev", {}, 0x8b, -1, 0, 0 },
 	{ "mov Eb,Ib", {}, 0xc6, 0, 1, 0 },
 	{ "mov Ev,Iz", {}, 0xc7, 0, -1, 0 },
-	{ "mov r8,Ib", {}, 0xb5, -2, 1, 0 },
-	{ "mov r,Iv", {}, 0xb9, -2, -2, 0 },
+	{ "mov r8,Ib", {}, 0xb0, -2, 1, 0, 8 },
+	{ "mov r,Iv", {}, 0xb8, -2, -2, 0, 8 },
 	{ "movsxd", {}, 0x63, -1, 0, 0 },
 	{ "movzx Gv,Eb", { 0x0f }, 0xb6, -1, 0, 0 },
 	{ "movzx Gv,Ew", { 0x0f }, 0xb7, -1, 0, 0 },
@@ -194,19 +254,19 @@ static const struct form forms[] = {
 	{ "lea", {}, 0x8d, -1, 0, NEED_MEM },
 	{ "xchg Eb,Gb", {}, 0x86, -1, 0, LOCKABLE },
 	{ "xchg Ev,Gv", {}, 0x87, -1, 0, LOCKABLE },
-	{ "xchg r,rAX", {}, 0x93, -2, 0, 0 },
-	{ "nop or xchg", {}, 0x90, -2, 0, 0 },
+	{ "nop, xchg r,rAX", {}, 0x90, -2, 0, 0, 8 },
+	{ "pause", { 0xf3 }, 0x90, -2, 0, 0 },
 	{ "xadd Eb,Gb", { 0x0f }, 0xc0, -1, 0, LOCKABLE },
 	{ "xadd Ev,Gv", { 0x0f }, 0xc1, -1, 0, LOCKABLE },
 	{ "cmpxchg Eb,Gb", { 0x0f }, 0xb0, -1, 0, LOCKABLE },
 	{ "cmpxchg Ev,Gv", { 0x0f }, 0xb1, -1, 0, LOCKABLE },
-	{ "bswap", { 0x0f }, 0xcb, -2, 0, NO_16 },
+	{ "bswap", { 0x0f }, 0xc8, -2, 0, 0, 8 },
 	SHIFT_FORMS("rol", 0), SHIFT_FORMS("ror", 1), SHIFT_FORMS("rcl", 2), SHIFT_FORMS("rcr", 3),
 	SHIFT_FORMS("shl", 4), SHIFT_FORMS("shr", 5), SHIFT_FORMS("sal", 6), SHIFT_FORMS("sar", 7),
-	{ "shld Ev,Gv,Ib", { 0x0f }, 0xa4, -1, 1, SHIFT | NO_16 },
-	{ "shld Ev,Gv,CL", { 0x0f }, 0xa5, -1, 0, SHIFT | NO_16 },
-	{ "shrd Ev,Gv,Ib", { 0x0f }, 0xac, -1, 1, SHIFT | NO_16 },
-	{ "shrd Ev,Gv,CL", { 0x0f }, 0xad, -1, 0, SHIFT | NO_16 },
+	{ "shld Ev,Gv,Ib", { 0x0f }, 0xa4, -1, 1, SHIFT | COUNT_16 },
+	{ "shld Ev,Gv,CL", { 0x0f }, 0xa5, -1, 0, SHIFT | COUNT_16 },
+	{ "shrd Ev,Gv,Ib", { 0x0f }, 0xac, -1, 1, SHIFT | COUNT_16 },
+	{ "shrd Ev,Gv,CL", { 0x0f }, 0xad, -1, 0, SHIFT | COUNT_16 },
 	{ "mul Eb", {}, 0xf6, 4, 0, CF_OF },
 	{ "mul Ev", {}, 0xf7, 4, 0, CF_OF },
 	{ "imul Eb", {}, 0xf6, 5, 0, CF_OF },
@@ -230,16 +290,23 @@ static const struct form forms[] = {
 	{ "cmc", {}, 0xf5, -2, 0, 0 },
 	{ "clc", {}, 0xf8, -2, 0, 0 },
 	{ "stc", {}, 0xf9, -2, 0, 0 },
+	{ "cld, std", {}, 0xfc, -2, 0, 0, 2 },
 	{ "cmpxchg8b", { 0x0f }, 0xc7, 1, 0, NEED_MEM | LOCKABLE | ALIGN16 },
-	{ "push r", {}, 0x53, -2, 0, STACK },
-	{ "pop r", {}, 0x5b, -2, 0, STACK },
-	{ "push rsp", {}, 0x54, -2, 0, STACK },
-	{ "pop rsp", {}, 0x5c, -2, 0, STACK },
+	{ "push r", {}, 0x50, -2, 0, STACK, 8 },
+	{ "pop r", {}, 0x58, -2, 0, STACK, 8 },
 	{ "push Iz", {}, 0x68, -2, -1, STACK },
 	{ "push Ib", {}, 0x6a, -2, 1, STACK },
 	{ "push Ev", {}, 0xff, 6, 0, STACK },
 	{ "pop Ev", {}, 0x8f, 0, 0, STACK },
 	{ "pushf", {}, 0x9c, -2, 0, STACK },
+	{ "popf", {}, 0x9d, -2, 0, STACK | ANY_FLAGS },
+	{ "prefetchw", { 0x0f }, 0x0d, -1, 0, 0 },
+	{ "prefetch, nop", { 0x0f }, 0x18, -1, 0, 0, 8 },
+	{ "nop with f2", { 0xf2, 0x0f }, 0x18, -1, 0, 0, 8 },
+	{ "endbr, nop", { 0xf3, 0x0f }, 0x18, -1, 0, 0, 8 },
+	{ "endbr", { 0xf3, 0x0f }, 0x1e, 7, 0, 0 },
+	{ "lfence, mfence, sfence", { 0x0f }, 0xae, -3, 0, NO_16 },
+	{ "clflush", { 0x0f }, 0xae, 7, 0, NEED_MEM | NO_16 },
 	BIT_FORMS("bt", 0xa3, 4, 0),
 	BIT_FORMS("bts", 0xab, 5, LOCKABLE),
 	BIT_FORMS("btr", 0xb3, 6, LOCKABLE),
@@ -302,6 +369,10 @@ static void put_modrm(struct encoding *c, const struct form *f, unsigned int rex
 
 	if (f->flags & NEED_MEM && mod == 3)
 		mod = 0;
+	if (f->reg == -3) {
+		mod = 3;
+		reg = 5 + rnd() % 3;
+	}
 	put(c, mod << 6 | reg << 3 | rm, 1);
 	c->reg = reg | (rex & 4) << 1;
 	if (mod == 3)
@@ -326,7 +397,7 @@ static void encode(struct encoding *c, const struct form *f)
 {
 	unsigned int rex = chance(60) ? 0x40 | (rnd() & 15) : 0;
 	bool opsize = chance(25) && !(f->flags & NO_16);
-	bool prefixed = f->map[0] == 0xf3;
+	bool prefixed = f->map[0] >= 0xf2;
 	int n;
 
 	*c = (struct encoding){ .base = -1, .index = -1, .reg = -1,
@@ -336,12 +407,12 @@ static void encode(struct encoding *c, const struct form *f)
 	if (opsize)
 		put(c, 0x66, 1);
 	if (prefixed)
-		put(c, 0xf3, 1);
+		put(c, f->map[0], 1);
 	if (rex)
 		put(c, rex, 1);
 	for (n = prefixed; n < 2 && f->map[n]; n++)
 		put(c, f->map[n], 1);
-	put(c, f->opcode, 1);
+	put(c, f->opcode + (f->span ? rnd() % f->span : 0), 1);
 	if (f->reg != -2)
 		put_modrm(c, f, rex);
 	n = f->imm;
@@ -367,7 +438,7 @@ static void set_code(const struct encoding *c)
 }
 
 /* Makes the operand lie in the buffer, by changing a register or the displacement. */
-static bool aim(struct encoding *c)
+static bool aim(struct encoding *c, unsigned int align)
 {
 	u64 target = (u64)(uintptr_t)native->buffer + BUFFER_SIZE / 4 + rnd() % (BUFFER_SIZE / 2);
 	u32 disp;
@@ -376,7 +447,7 @@ static bool aim(struct encoding *c)
 		guest->regs[c->index] = rnd() & 15;
 	set_code(c);
 	assert_int_equal(emu_decode(&guest->e), EMU_OK);
-	target -= guest->e.insn.ea;
+	target = (target & ~(u64)(align - 1)) - guest->e.insn.ea;
 	if (c->base >= 0 && c->base != c->index) {
 		guest->regs[c->base] += target;
 	} else if (c->base < 0 && c->disp_at) {
@@ -391,6 +462,12 @@ static bool aim(struct encoding *c)
 	return guest->e.insn.ea - (u64)(uintptr_t)native->buffer < BUFFER_SIZE;
 }
 
+static void put_stack(u64 value)
+{
+	memcpy(native->buffer + (guest->regs[EMU_RSP] - (u64)(uintptr_t)native->buffer), &value, 8);
+	model_put(guest, guest->regs[EMU_RSP], &value, 8);
+}
+
 /* An instruction of this form, with a state in which it doesn't fault. */
 static void choose(struct encoding *c, const struct form *f)
 {
@@ -399,6 +476,8 @@ static void choose(struct encoding *c, const struct form *f)
 		if (f->flags & STACK)
 			guest->regs[EMU_RSP] = (u64)(uintptr_t)native->buffer + 1024 + rnd() % 1024;
 		encode(c, f);
+		if (f->flags & ANY_FLAGS)	/* no trap, no virtual interrupts */
+			put_stack(rnd() & 0x244ed5);
 		if (f->flags & STACK && c->memory && (c->base == EMU_RSP || c->index == EMU_RSP))
 			continue;
 		if (chance(5))
@@ -419,7 +498,7 @@ static void choose(struct encoding *c, const struct form *f)
 				continue;
 			guest->regs[c->reg] = (s64)(rnd() % 4096) - 2048;
 		}
-		if (aim(c) && (!(f->flags & ALIGN16) || !(guest->e.insn.ea & 15)))
+		if (aim(c, f->flags & ALIGN16 ? 16 : 1))
 			return;
 	}
 }
@@ -455,6 +534,15 @@ static bool division_fails(const struct form *f)
 	return q != (s64)((u64)q << (64 - bits)) >> (64 - bits);
 }
 
+static unsigned int shift_count(void)
+{
+	const struct insn *insn = &guest->e.insn;
+	unsigned int n = insn->imm_kind ? (u8)insn->imm :
+			 insn->src.type == T_VALUE ? 1 : guest->regs[EMU_RCX];
+
+	return n & (insn->op_size == 8 ? 63 : 31);
+}
+
 /* Which flags the instruction defines. */
 static u64 defined_flags(const struct form *f)
 {
@@ -463,6 +551,8 @@ static u64 defined_flags(const struct form *f)
 
 	if (f->flags & NO_FLAGS)
 		return 0;
+	if (f->flags & ANY_FLAGS)
+		return size == 2 ? 0x4cd5 : 0x244cd5;
 	if (f->flags & (ONLY_CF | CF_ZF))
 		return 0x41;
 	if (f->flags & ONLY_ZF)
@@ -470,9 +560,7 @@ static u64 defined_flags(const struct form *f)
 	if (f->flags & CF_OF)
 		return 0x801;
 	if (f->flags & SHIFT) {
-		n = insn->imm_kind ? (u8)insn->imm :
-		    insn->src.type == T_VALUE ? 1 : guest->regs[EMU_RCX];
-		n &= size == 8 ? 63 : 31;
+		n = shift_count();
 		if (!n)
 			return FLAGS;
 		if (f->reg >= 0 && f->reg < 4)	/* rotates leave the others alone */
@@ -505,16 +593,22 @@ static void compare(const char *name, const struct encoding *c, u64 flags)
 	struct cpu_state *s = &native->state, before;
 
 	memcpy(s->regs, guest->regs, sizeof(s->regs));
+	memcpy(s->vector, guest->vector, sizeof(s->vector));
+	memcpy(s->mmx, guest->mmx, sizeof(s->mmx));
 	s->rflags = guest->e.rflags;
 	before = *s;
 	run_native(c->bytes, c->len);
 
 	assert_int_equal(model_run(guest), EMU_OK);
 	if (memcmp(s->regs, guest->regs, sizeof(s->regs)) ||
-	    (s->rflags ^ guest->e.rflags) & flags ||
+	    (s->rflags ^ guest->e.rflags) & (flags | DF) ||
 	    memcmp(native->buffer, model_at(guest, (u64)(uintptr_t)native->buffer), BUFFER_SIZE))
 		explain(name, c, &before);
-	assert_int_equal(guest->e.rip, (u64)(uintptr_t)insn_address() + c->len);
+	assert_int_equal(guest->e.rip, s->taken ? branch_target(c->len) :
+					  (u64)(uintptr_t)insn_address() + c->len);
+	if (with_vectors && (memcmp(s->vector, guest->vector, sizeof(s->vector)) ||
+			     memcmp(s->mmx, guest->mmx, sizeof(s->mmx))))
+		explain(name, c, &before);
 }
 
 static void test_forms(void **state)
@@ -530,6 +624,8 @@ static void test_forms(void **state)
 		for (n = 0; n < ROUNDS; n++) {
 			choose(&c, f);
 			assert_int_equal(emu_decode(&guest->e), EMU_OK);
+			if (f->flags & COUNT_16 && shift_count() > 8 * guest->e.insn.op_size)
+				continue;
 			if (f->flags & DIVIDES && division_fails(f)) {
 				assert_int_equal(model_run(guest), EMU_FAULT);
 				assert_int_equal(guest->e.fault.vector, X86_DE);
@@ -650,6 +746,204 @@ static void test_strings(void **state)
 	}
 }
 
+/* ---- branches -------------------------------------------------------------------------------- */
+
+/* Where it leads to when it does is branch_target(). */
+static void compare_branch(const char *name, struct encoding *c)
+{
+	set_code(c);
+	compare(name, c, FLAGS);
+}
+
+static void test_relative_branches(void **state)
+{
+	static const u8 short_ones[] = { 0xeb, 0xe0, 0xe1, 0xe2, 0xe3 };
+	struct encoding c;
+	unsigned int n;
+
+	for (n = 0; n < 8 * ROUNDS; n++) {
+		random_state();
+		c = (struct encoding){};
+		switch (n % 4) {
+		case 0:
+			put(&c, 0x70 | rnd() % 16, 1);
+			put(&c, JUMP, 1);
+			break;
+		case 1:
+			put(&c, 0x0f, 1);
+			put(&c, 0x80 | rnd() % 16, 1);
+			put(&c, JUMP, 4);
+			break;
+		case 2:
+			if (chance(30))
+				put(&c, 0x67, 1);
+			put(&c, short_ones[rnd() % sizeof(short_ones)], 1);
+			put(&c, JUMP, 1);
+			guest->regs[EMU_RCX] = operand() & (chance(50) ? 3 : -1);
+			break;
+		default:
+			guest->regs[EMU_RSP] = (u64)(uintptr_t)native->buffer + 1024;
+			put(&c, 0xe8 | rnd() % 2, 1);
+			put(&c, JUMP, 4);
+		}
+		compare_branch("relative branch", &c);
+	}
+}
+
+/* CALL and JMP by a register or memory, RET. */
+static void test_indirect_branches(void **state)
+{
+	unsigned int n, reg;
+	struct encoding c;
+	u64 target;
+
+	for (n = 0; n < 2 * ROUNDS; n++) {
+		random_state();
+		c = (struct encoding){};
+		guest->regs[EMU_RSP] = (u64)(uintptr_t)native->buffer + 1024 + 8 * (rnd() % 64);
+		reg = chance(80) ? rnd() % 4 : EMU_RSI;
+		switch (n % 4) {
+		case 0:
+			put(&c, 0xff, 1);
+			put(&c, (chance(50) ? 0xd0 : 0xe0) | reg, 1);
+			guest->regs[reg] = branch_target(c.len);
+			break;
+		case 1:
+			put(&c, 0xff, 1);
+			put(&c, (chance(50) ? 0x10 : 0x20) | reg, 1);
+			guest->regs[reg] = (u64)(uintptr_t)native->buffer + 2048;
+			target = branch_target(c.len);
+			memcpy(native->buffer + 2048, &target, 8);
+			break;
+		case 2:
+			put(&c, 0xc3, 1);
+			put_stack(branch_target(c.len));
+			break;
+		default:
+			put(&c, 0xc2, 1);
+			put(&c, operand(), 2);
+			put_stack(branch_target(c.len));
+		}
+		model_put(guest, (u64)(uintptr_t)native->buffer, native->buffer, BUFFER_SIZE);
+		compare_branch("indirect branch", &c);
+		assert_true(native->state.taken);
+	}
+}
+
+/* ---- the stack's frames, tables of bytes ----------------------------------------------------- */
+
+static void test_enter_and_leave(void **state)
+{
+	struct encoding c;
+	unsigned int n;
+
+	for (n = 0; n < ROUNDS; n++) {
+		random_state();
+		c = (struct encoding){};
+		guest->regs[EMU_RSP] = (u64)(uintptr_t)native->buffer + 2048 + rnd() % 64;
+		guest->regs[EMU_RBP] = (u64)(uintptr_t)native->buffer + 2560 + rnd() % 64;
+		if (chance(25))
+			put(&c, 0x66, 1);
+		if (n % 2) {
+			put(&c, 0xc9, 1);
+		} else {
+			put(&c, 0xc8, 1);
+			put(&c, rnd() % 512, 2);
+			put(&c, chance(50) ? 0 : rnd(), 1);
+		}
+		set_code(&c);
+		compare("enter, leave", &c, FLAGS);
+	}
+}
+
+static void test_xlat(void **state)
+{
+	struct encoding c;
+	unsigned int n;
+
+	for (n = 0; n < ROUNDS; n++) {
+		random_state();
+		c = (struct encoding){};
+		guest->regs[EMU_RBX] = (u64)(uintptr_t)native->buffer + rnd() % 2048;
+		if (chance(25))
+			put(&c, 0x67, 1);
+		put(&c, 0xd7, 1);
+		set_code(&c);
+		compare("xlat", &c, FLAGS);
+	}
+}
+
+/* ---- SSE and AVX ----------------------------------------------------------------------------- */
+
+/* One of the opcodes that vector.c may know, with any prefix, as VEX or not. */
+static void encode_vector(struct encoding *c)
+{
+	static const u8 opcodes[] = { 0x10, 0x11, 0x12, 0x13, 0x16, 0x17, 0x28, 0x29, 0x2a, 0x2b,
+				      0x6e, 0x6f, 0x7e, 0x7f, 0xd6, 0xe7, 0xf0 };
+	static const u8 prefixes[] = { 0, 0x66, 0xf3, 0xf2 };
+	static const struct form form = { .reg = -1, .flags = NEED_MEM };
+	unsigned int pp = rnd() % 4, rex = rnd() & 15;
+	u8 opcode = opcodes[rnd() % sizeof(opcodes)];
+	bool map2 = opcode == 0x2a;
+
+	*c = (struct encoding){ .base = -1, .index = -1, .reg = -1 };
+	if (chance(60)) {
+		put(c, 0xc4, 1);
+		put(c, (~rex & 7) << 5 | (map2 ? 2 : 1), 1);
+		put(c, (rex & 8) << 4 | 0x78 | (rnd() & 4) | pp, 1);
+	} else {
+		if (pp)
+			put(c, prefixes[pp], 1);
+		put(c, 0x40 | rex, 1);
+		put(c, 0x0f, 1);
+		if (map2)
+			put(c, 0x38, 1);
+	}
+	put(c, opcode, 1);
+	put_modrm(c, &form, rex);
+}
+
+static void random_vectors(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(guest->vector); i += 8)
+		*(u64 *)&guest->vector[i / 32][i % 32] = rnd();
+	for (i = 0; i < 8; i++)
+		*(u64 *)guest->mmx[i] = rnd();
+}
+
+/* What the emulator doesn't do is left alone: the CPU may do it, or raise #UD. */
+static void test_vectors(void **state)
+{
+	unsigned int n, done = 0;
+	struct encoding c;
+	enum emu_result r;
+
+	if (!__builtin_cpu_supports("avx2"))
+		skip();
+	with_vectors = true;
+	guest->sys[EMU_CR4] = 1 << 9 | 1 << 18;		/* OSFXSR, OSXSAVE */
+	guest->sys[EMU_XCR0] = 7;
+	for (n = 0; n < 40 * ROUNDS; n++) {
+		random_state();
+		random_vectors();
+		encode_vector(&c);
+		if (!aim(&c, 32))
+			continue;
+		guest->e.seg_valid = 0;
+		r = emu_execute(&guest->e);
+		model_put(guest, (u64)(uintptr_t)native->buffer, native->buffer, BUFFER_SIZE);
+		random_vectors();
+		if (r == EMU_OK) {
+			compare("vector move", &c, FLAGS);
+			done++;
+		}
+	}
+	with_vectors = false;
+	assert_true(done > 4 * ROUNDS);
+}
+
 static int setup(void **state)
 {
 	u64 page;
@@ -675,6 +969,11 @@ int main(void)
 		cmocka_unit_test(test_conditions),
 		cmocka_unit_test(test_moffs),
 		cmocka_unit_test(test_strings),
+		cmocka_unit_test(test_relative_branches),
+		cmocka_unit_test(test_indirect_branches),
+		cmocka_unit_test(test_enter_and_leave),
+		cmocka_unit_test(test_xlat),
+		cmocka_unit_test(test_vectors),
 	};
 
 	native = mmap(NULL, sizeof(*native), PROT_READ | PROT_WRITE | PROT_EXEC,

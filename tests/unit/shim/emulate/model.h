@@ -86,11 +86,30 @@ void model_code(struct model *m, const void *bytes, size_t len);	/* at RIP; maps
 
 /* One emu_run(). Takes the results over where the caller of the real one would. */
 enum emu_result model_run(struct model *m);
+/* If set it is told of each, before anything is taken over. */
+extern void (*model_ran)(const struct model *m, enum emu_result r);
 void model_commit(struct model *m, enum emu_result r);	/* the second half of it */
 /* Runs until it is done, a device's reads answered by answer(address). */
 enum emu_result model_run_io(struct model *m, u64 (*answer)(u64 address));
 
 #define CODE(m, ...) model_code(m, (const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ }))
+
+static inline void model_set(struct model *m, u64 linear, u64 value, unsigned int size)
+{
+	model_put(m, linear, &value, size);
+}
+
+#define MODEL_CODE	0x1000
+
+/* One instruction, put at MODEL_CODE, that is done. */
+static inline void model_do(struct model *m, const void *bytes, size_t len)
+{
+	m->e.rip = MODEL_CODE;
+	model_code(m, bytes, len);
+	assert_int_equal(model_run(m), EMU_OK);
+}
+
+#define RUN(m, ...) model_do(m, (const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ }))
 
 /* A generator whose every sequence can be had again. */
 static inline u64 random64(u64 *state)
