@@ -19,6 +19,11 @@ EMULATE_SHIM := $(addprefix $(EMULATE_OUT)/include/,$(EMULATE_HEADERS))
 
 EMULATE_CORPUS := $(abspath $(EMULATE_DIR)emulate_corpus.txt)
 EMULATE_TESTS := $(patsubst $(EMULATE_DIR)%.c,$(EMULATE_OUT)/%,$(wildcard $(EMULATE_DIR)emulate_*.c))
+
+# emulate_coverage.c is these in one, and looks what they have executed. Each can be had by itself:
+#	make -f emulate.mk build/emulate/emulate_native
+EMULATE_COVERED := native model legacy far system
+EMULATE_TESTS := $(filter-out $(EMULATE_COVERED:%=$(EMULATE_OUT)/emulate_%),$(EMULATE_TESTS))
 EMULATE_CORE := $(patsubst $(EMULATE_TOP)/src/emulate/%.c,$(EMULATE_OUT)/%.o, \
 	$(wildcard $(EMULATE_TOP)/src/emulate/*.c))
 EMULATE_OBJS := $(EMULATE_CORE) $(EMULATE_OUT)/model.o
@@ -27,7 +32,8 @@ EMULATE_CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -Wno-unu
 		  -Wno-sign-compare -Wno-missing-field-initializers \
 		  -I$(EMULATE_TOP)/src -I$(EMULATE_TOP)/include/uapi \
 		  -fsanitize=address,undefined -fno-sanitize-recover=all -MMD -MP
-EMULATE_PURE := -I$(EMULATE_DIR)shim/emulate -DCORPUS='"$(EMULATE_CORPUS)"'
+EMULATE_PURE := -I$(EMULATE_DIR)shim/emulate -DCORPUS='"$(EMULATE_CORPUS)"' \
+		-DDOCUMENT='"$(abspath $(EMULATE_TOP)/Documentation/emulator.md)"'
 EMULATE_IO := -I$(EMULATE_OUT)/include -I$(EMULATE_DIR)shim
 
 .PHONY: emulate-tests check-emulate
@@ -55,6 +61,13 @@ $(EMULATE_OUT)/emulate_io: $(EMULATE_DIR)emulate_io.c $(EMULATE_DIR)shim/kernel.
 		| $(EMULATE_SHIM)
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_IO) -o $@ $(EMULATE_DIR)emulate_io.c \
 		$(EMULATE_DIR)shim/kernel.c $(EMULATE_CORE) -lcmocka -lpthread
+
+$(EMULATE_OUT)/covered_%.o: $(EMULATE_DIR)emulate_%.c
+	@mkdir -p $(@D)
+	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -Dmain=$*_main -c -o $@ $<
+
+$(EMULATE_OUT)/emulate_coverage: $(EMULATE_COVERED:%=$(EMULATE_OUT)/covered_%.o)
+$(EMULATE_OUT)/emulate_coverage: EMULATE_OBJS += $(EMULATE_COVERED:%=$(EMULATE_OUT)/covered_%.o)
 
 $(EMULATE_OUT)/%: $(EMULATE_DIR)%.c $(EMULATE_OBJS)
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -o $@ $< $(EMULATE_OBJS) -lcmocka -lZydis

@@ -148,6 +148,8 @@ void model_commit(struct model *m, enum emu_result r)
 	e->cpl = pe ? e->mode == EMU_VM86 ? 3 : m->seg[EMU_SS].dpl : 0;
 }
 
+void (*model_ran)(const struct model *m, enum emu_result r);
+
 enum emu_result model_run(struct model *m)
 {
 	enum emu_result r;
@@ -156,6 +158,8 @@ enum emu_result model_run(struct model *m)
 	m->e.seg_valid = 0;
 	m->e.out.what = 0;
 	r = emu_run(&m->e);
+	if (model_ran)
+		model_ran(m, r);
 	model_commit(m, r);
 	return r;
 }
