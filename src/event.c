@@ -254,6 +254,8 @@ static bool nmi_allowed(struct vcpu *vcpu)
 /* What comes from outside; busy: something is being injected already. */
 static void prepare_interrupts(struct vcpu *vcpu, bool busy)
 {
+	bool waiting;
+
 	collect_nmis(vcpu);
 	if (!busy && vcpu->nmi.pending && nmi_allowed(vcpu)) {
 		vcpu->nmi.pending--;
@@ -261,12 +263,14 @@ static void prepare_interrupts(struct vcpu *vcpu, bool busy)
 		hw_inject_nmi(vcpu);
 		busy = true;
 	}
-	if (!busy && irq_to_inject(vcpu) && hw_interrupt_allowed(vcpu))
+	waiting = irq_to_inject(vcpu);
+	if (waiting && !busy && hw_interrupt_allowed(vcpu)) {
 		start_interrupt(vcpu);
+		waiting = irq_to_inject(vcpu);
+	}
 	if (vcpu->nmi.pending)
 		hw_request_nmi_window(vcpu);
-	if (irq_to_inject(vcpu) ||
-	    (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
+	if (waiting || (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
 		hw_request_irq_window(vcpu);
 }
 

@@ -107,6 +107,7 @@ enum lapic_reg {	/* offsets in the page; in x2APIC mode, MSR 0x800 + offset / 16
 };
 
 #define VECTOR_BITMAP_STEP	0x10	/* between the registers of a bitmap */
+#define VECTOR_WORDS		8
 #define FIRST_LEGAL_VECTOR	16
 
 #define SVR_ENABLED		BIT(8)
@@ -149,7 +150,10 @@ struct lapic {
 	struct vcpu *vcpu;
 	void *regs;		/* a page, laid out as the guest sees it */
 	unsigned int hw;	/* HW_APIC_*: what the CPU does in the page by itself */
-	bool irr_maybe;		/* false: IRR is empty for sure */
+	union {			/* a byte for each word of IRR; 0: it is empty for sure */
+		u8 irr_maybe[VECTOR_WORDS];
+		u64 irr_maybe_any;
+	};
 	unsigned long posted[256 / BITS_PER_LONG];	/* with HW_APIC_DELIVERY: on the way to IRR */
 	int isr_top;		/* highest vector in service, -1 = none */
 	unsigned long events;	/* bits: enum lapic_event */

@@ -3,8 +3,8 @@
  * The local APIC: its registers by memory (xAPIC) and by MSR (x2APIC), what it accepts, what it
  * gives to its vCPU. irq.h says who may touch what.
  *
- * IRR and the hint irr_maybe: a sender sets the bit, then the hint; the vCPU clears the hint, then
- * looks at the bits once more. So a bit is never there without the hint being set soon.
+ * IRR and the hints irr_maybe: a sender sets the bit, then its word's hint; the vCPU clears the hint,
+ * then looks at the word once more. So a bit is never there without its hint being set soon.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -17,6 +17,7 @@
 
 #include "irq.h"
 
+#define LAST_VECTOR		255
 #define DEFAULT_BASE		0xfee00000
 #define ID_SHIFT		24	/* xAPIC: of ID and LDR, and the ICR's destination */
 #define LAST_LVT		LAPIC_LVT_ERROR
@@ -41,13 +42,14 @@
 
 /* ---- IRR, ISR, priorities -------------------------------------------------------------------- */
 
-static int highest_vector(struct lapic *apic, u32 bitmap)
+/* The highest vector of ISR that is below the end of @top's word, or -1. */
+static int highest_isr(struct lapic *apic, u8 top)
 {
 	int word;
 	u32 bits;
 
-	for (word = 7; word >= 0; word--) {
-		bits = lapic_reg(apic, bitmap + word * VECTOR_BITMAP_STEP);
+	for (word = top / 32; word >= 0; word--) {
+		bits = lapic_reg(apic, LAPIC_ISR + word * VECTOR_BITMAP_STEP);
 		if (bits)
 			return word * 32 + __fls(bits);
 	}
@@ -74,22 +76,24 @@ static void collect_posted(struct lapic *apic)
 
 static int highest_irr(struct lapic *apic)
 {
-	int vector;
+	u64 hints;
+	u32 bits;
+	int word;
 
-	if (!READ_ONCE(apic->irr_maybe))
-		return -1;
-	collect_posted(apic);
-	vector = highest_vector(apic, LAPIC_IRR);
-	if (vector >= 0)
-		return vector;
+	while ((hints = READ_ONCE(apic->irr_maybe_any))) {
+		word = __fls(hints) / BITS_PER_BYTE;
+		collect_posted(apic);
+		bits = lapic_reg(apic, LAPIC_IRR + word * VECTOR_BITMAP_STEP);
+		if (bits)
+			return word * 32 + __fls(bits);
 
-	WRITE_ONCE(apic->irr_maybe, false);
-	smp_mb();	/* pairs with set_irr(): it sets the hint after the bit */
-	collect_posted(apic);
-	vector = highest_vector(apic, LAPIC_IRR);
-	if (vector >= 0)
-		WRITE_ONCE(apic->irr_maybe, true);
-	return vector;
+		WRITE_ONCE(apic->irr_maybe[word], 0);
+		smp_mb();	/* pairs with set_irr(): it sets the hint after the bit */
+		collect_posted(apic);
+		if (lapic_reg(apic, LAPIC_IRR + word * VECTOR_BITMAP_STEP))
+			WRITE_ONCE(apic->irr_maybe[word], 1);
+	}
+	return -1;
 }
 
 /* Returns whether it was there already: then its vCPU has been told. */
@@ -100,8 +104,8 @@ static bool set_irr(struct lapic *apic, u8 vector)
 		   test_and_set_bit(vector % 32, vector_word(apic, LAPIC_IRR, vector));
 
 	/* test_and_set_bit() is a full barrier */
-	if (!READ_ONCE(apic->irr_maybe))
-		WRITE_ONCE(apic->irr_maybe, true);
+	if (!READ_ONCE(apic->irr_maybe[vector / 32]))
+		WRITE_ONCE(apic->irr_maybe[vector / 32], 1);
 	return was;
 }
 
@@ -111,7 +115,7 @@ static bool update_ppr(struct lapic *apic)
 	u32 tpr = lapic_reg(apic, LAPIC_TPR), old = lapic_reg(apic, LAPIC_PPR), in_service, ppr;
 
 	if (lapic_is_delivered(apic))
-		apic->isr_top = highest_vector(apic, LAPIC_ISR);
+		apic->isr_top = highest_isr(apic, LAST_VECTOR);
 	in_service = apic->isr_top < 0 ? 0 : apic->isr_top & 0xf0;
 	ppr = (tpr & 0xf0) >= in_service ? tpr : in_service;
 	lapic_set_reg(apic, LAPIC_PPR, ppr);
@@ -204,8 +208,12 @@ static void end_of_interrupt(struct lapic *apic)
 		return;		/* of a spurious interrupt, or of none: allowed */
 
 	__clear_bit(vector % 32, vector_word(apic, LAPIC_ISR, vector));
-	apic->isr_top = highest_vector(apic, LAPIC_ISR);
-	priority_changed(apic);
+	apic->isr_top = highest_isr(apic, vector);
+	/* where nothing waits there is nothing to tell the vCPU, nor its CPU if that doesn't deliver */
+	if (lapic_is_delivered(apic) || highest_irr(apic) >= 0)
+		priority_changed(apic);
+	else
+		update_ppr(apic);
 	lapic_ended(apic->vcpu, vector);
 }
 
@@ -863,8 +871,8 @@ void lapic_set_state(struct lapic *apic, const struct minivmm_lapic_state *state
 	lapic_set_reg(apic, LAPIC_VERSION, VERSION);
 	lapic_set_reg(apic, LAPIC_TPR, lapic_reg(apic, LAPIC_TPR) & TPR_WRITABLE);
 	apic->errors = 0;
-	apic->isr_top = highest_vector(apic, LAPIC_ISR);
-	WRITE_ONCE(apic->irr_maybe, true);
+	apic->isr_top = highest_isr(apic, LAST_VECTOR);
+	memset(apic->irr_maybe, 1, sizeof(apic->irr_maybe));
 	update_ppr(apic);
 	timer_restore(apic, lapic_reg(apic, LAPIC_TIMER_CURRENT));
 	vcpu_request(apic->vcpu, REQ_EVENT);
@@ -879,7 +887,7 @@ static void reset_registers(struct lapic *apic)
 
 	timer_reset(apic);
 	/* first the hint, then the bits: a sender that comes between finds its way */
-	WRITE_ONCE(apic->irr_maybe, false);
+	memset(apic->irr_maybe, 0, sizeof(apic->irr_maybe));
 	smp_mb();
 	memset(apic->posted, 0, sizeof(apic->posted));
 	memset(apic->regs, 0, PAGE_SIZE);
