@@ -47,6 +47,7 @@ static const struct {
 	{ "paging.nx_becomes_reserved", true, "KVM's shadow pages don't tell EFER.NX apart" },
 	{ "pagingmatrix.two_levels_4k_with_nxe", true, "KVM sets I/D for EFER.NXE without PAE" },
 	{ "pagingmatrix.two_levels_4m_with_nxe", true, "KVM sets I/D for EFER.NXE without PAE" },
+	{ "pagingrules.smep_goes_with_paging", true, "SMEP stays on: a fetch without paging never ends" },
 	{ "pagingstress.four_levels_all_controls", true, "SMAP without WP is lost after AC; EFER.NXE" },
 	{ "pagingstress.pae_all_controls", true, "SMAP without WP is lost after AC; EFER.NXE" },
 };
