@@ -667,6 +667,14 @@ bool emu_host_has(struct emu *e, enum emu_feature feature)
 		return guest_has(to_emulator(e)->vcpu, X86_FEATURE_INVPCID);
 	case EMU_HAS_SMAP:
 		return guest_has(to_emulator(e)->vcpu, X86_FEATURE_SMAP);
+	case EMU_HAS_BMI2:
+		return boot_cpu_has(X86_FEATURE_BMI2);
+	case EMU_HAS_ADX:
+		return boot_cpu_has(X86_FEATURE_ADX);
+	case EMU_HAS_SSE42:
+		return boot_cpu_has(X86_FEATURE_XMM4_2);
+	case EMU_HAS_RDPID:
+		return guest_has(to_emulator(e)->vcpu, X86_FEATURE_RDPID);
 	}
 	return false;
 }

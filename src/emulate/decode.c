@@ -297,6 +297,11 @@ static const struct opcode movbe[2] = {
 	{ OP_MOVBE, K_G, K_E, 0, MODRM | MEM },		/* F0 */
 	{ OP_MOVBE, K_E, K_G, 0, MODRM | MEM },		/* F1 */
 };
+static const struct opcode crc32[2] = {
+	{ OP_CRC32, K_G, K_EB, 0, MODRM }, { OP_CRC32, K_G, K_E, 0, MODRM },
+};
+static const struct opcode bits = { OP_ODD, K_G, K_E, 0, MODRM };	/* ADX; by VEX, BMI */
+static const struct opcode movdiri = { OP_ODD, K_E, K_G, 0, MODRM | MEM };
 static const struct opcode undefined_0f38 = { OP_UNDEFINED, .flags = MODRM };	/* INVEPT, INVVPID */
 static const struct opcode invpcid = { OP_INVPCID, K_NONE, K_NONE, 0, MODRM | MEM };
 
@@ -524,6 +529,16 @@ static void set_opcode(struct insn *insn, const struct opcode *op)
 	insn->flags = op->flags;
 }
 
+static bool is_bmi(const struct insn *insn)
+{
+	u8 op = insn->opcode;
+
+	if (insn->vex == 0x62)
+		return false;
+	return insn->map == 3 ? op == 0xf0 :
+	       insn->map == 2 && op >= 0xf2 && op <= 0xf7 && op != 0xf4;
+}
+
 /* VEX and EVEX: the payload bytes and the opcode. EVEX isn't executed: its disp8 isn't scaled. */
 static void vex(struct emu *e)
 {
@@ -539,6 +554,10 @@ static void vex(struct emu *e)
 	if (e->mode != EMU_LONG)
 		insn->rex = 0;
 	set_opcode(insn, insn->map == 3 ? &other_0f3a : &other_0f38);
+	if (is_bmi(insn)) {
+		set_opcode(insn, &bits);
+		insn->imm_kind = insn->map == 3 ? I_B : 0;
+	}
 	if (insn->vex != 0x62) {	/* the payload's last byte: W, vvvv, L, pp */
 		insn->payload = insn->bytes[insn->len - 2];
 		insn->vec_prefix = insn->payload & 3;
@@ -570,8 +589,12 @@ static bool is_vex(const struct emu *e)
 
 static const struct opcode *map_0f38(const struct insn *insn)
 {
-	if ((insn->opcode & 0xfe) == 0xf0 && insn->rep != 0xf2)
-		return &movbe[insn->opcode & 1];
+	if ((insn->opcode & 0xfe) == 0xf0)
+		return insn->rep == 0xf2 ? &crc32[insn->opcode & 1] : &movbe[insn->opcode & 1];
+	if (insn->opcode == 0xf6 && (insn->rep ? insn->rep == 0xf3 : insn->opsize))
+		return &bits;
+	if (insn->opcode == 0xf9 && !insn->rep && !insn->opsize)
+		return &movdiri;
 	if (insn->opcode >= 0x80 && insn->opcode <= 0x82 && insn->opsize && !insn->rep)
 		return insn->opcode == 0x82 ? &invpcid : &undefined_0f38;
 	return &other_0f38;
@@ -645,8 +668,13 @@ static void resolve_odd(struct emu *e)
 	case 0xc3:		/* MOVNTI takes no such prefix */
 		insn->op = insn->opsize || insn->rep ? OP_UNDEFINED : OP_MOV;
 		break;
-	case 0xc7:		/* VMPTRLD and its like, of which guests have none; RDRAND */
-		insn->op = insn->mem ? OP_UNDEFINED : OP_OTHER;
+	case 0xc7:		/* VMPTRLD and its like, of which guests have none; RDRAND, RDPID */
+		insn->op = insn->mem ? OP_UNDEFINED :
+			   insn->rep == 0xf3 && insn->modrm >> 3 == 0x1f ? OP_RDPID : OP_OTHER;
+		break;
+	case 0xf0: case 0xf2: case 0xf3: case 0xf5: case 0xf6: case 0xf7: case 0xf9:
+		insn->op = insn->vex ? OP_BMI : insn->opcode == 0xf9 ? OP_MOV : OP_ADX;
+		insn->op_size = e->mode == EMU_LONG && insn->rex & 8 ? 8 : 4;
 		break;
 	case 0xb8:
 		insn->op = insn->rep == 0xf3 ? OP_POPCNT : OP_UNDEFINED;

@@ -273,7 +273,8 @@ void emu_host_invpcid(struct emu *e, unsigned int type, u16 pcid, u64 linear);
 
 /* Has the CPU it? Where it hasn't, the encoding means something else, or nothing. */
 enum emu_feature { EMU_HAS_BMI1, EMU_HAS_LZCNT, EMU_HAS_POPCNT, EMU_HAS_CX16,
-		   EMU_HAS_INVPCID, EMU_HAS_SMAP };
+		   EMU_HAS_INVPCID, EMU_HAS_SMAP, EMU_HAS_BMI2, EMU_HAS_ADX, EMU_HAS_SSE42,
+		   EMU_HAS_RDPID };
 bool emu_host_has(struct emu *e, enum emu_feature feature);
 /* An INT3 is a debugger's: EMU_RETRY will follow. */
 bool emu_host_takes_int3(struct emu *e);
@@ -306,7 +307,7 @@ enum emu_op {	/* what execute.c can do, and what no CPU does */
 	OP_LAR, OP_LSL, OP_ARPL, OP_G7, OP_MOV_CR, OP_MOV_DR, OP_CLTS, OP_HLT, OP_CACHE,
 	OP_RDMSR, OP_WRMSR, OP_RDTSC, OP_RDPMC, OP_CPUID,
 	OP_SYSCALL, OP_SYSRET, OP_SYSENTER, OP_SYSEXIT, OP_VECTOR, OP_X87, OP_FSGSBASE,
-	OP_INVPCID,
+	OP_INVPCID, OP_BMI, OP_ADX, OP_CRC32, OP_RDPID,
 	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN, OP_OUT,
 	NR_EMU_OPS,
 };

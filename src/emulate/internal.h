@@ -44,6 +44,8 @@ emu_fn op_add, op_adc, op_sub, op_sbb, op_and, op_or, op_xor, op_not, op_neg, op
        op_aad, op_xlat, op_salc, op_bound, op_lahf, op_sahf, op_flag;
 bool emu_condition(const struct emu *e, u8 cc);
 u64 emu_sub_flags(struct emu *e, u64 a, u64 b, unsigned int size);
+/* bits.c */
+emu_fn op_bmi, op_adx, op_crc32;
 /* string.c */
 emu_fn op_string, op_in, op_out;
 /* flow.c */
@@ -56,7 +58,7 @@ emu_fn op_mov_seg, op_pop_seg, op_les, op_lldt, op_ltr, op_verify, op_lar, op_ar
 emu_fn op_jmp_far, op_call_far, op_ret_far, op_int, op_into, op_iret;
 /* system.c */
 emu_fn op_sldt, op_g7, op_mov_cr, op_mov_dr, op_clts, op_hlt, op_rdmsr, op_wrmsr,
-       op_rdtsc, op_rdpmc, op_cpuid, op_fsgsbase, op_invpcid, op_x87, op_nop;
+       op_rdtsc, op_rdpmc, op_cpuid, op_rdpid, op_fsgsbase, op_invpcid, op_x87, op_nop;
 /* vector.c */
 emu_fn op_vector;
 

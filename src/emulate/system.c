@@ -201,6 +201,19 @@ static enum emu_result rdtscp(struct emu *e)
 	return r;
 }
 
+enum emu_result op_rdpid(struct emu *e)
+{
+	enum emu_result r;
+	u64 aux;
+
+	if (!emu_host_has(e, EMU_HAS_RDPID))
+		return emu_ud(e);
+	r = emu_host_rdmsr(e, MSR_TSC_AUX, &aux);
+	if (r == EMU_OK)
+		set_reg_whole(e, (e->insn.modrm & 7) | (e->insn.rex & 1) << 3, (u32)aux);
+	return r;
+}
+
 /* KVM's hypercalls exist, as its CPUID leaf says; none of them is offered. */
 static enum emu_result vmcall(struct emu *e)
 {
@@ -237,6 +250,8 @@ enum emu_result op_g7(struct emu *e)
 		return read_xcr(e);
 	case 0xd1:
 		return write_xcr(e);
+	case 0xe8:	/* SERIALIZE; with a prefix it is something else */
+		return e->insn.rep || e->insn.opsize ? EMU_UNHANDLED : EMU_OK;
 	case 0xf8:
 		return swapgs(e);
 	case 0xf9:

@@ -419,6 +419,40 @@ static void test_moves_of_segments(void **state)
 	}
 }
 
+/* ---- BMI in 16-bit code ---------------------------------------------------------------------- */
+
+/* Never 16 bits; W and the uppermost bit of vvvv count for nothing. In real mode C4 isn't VEX. */
+static void test_bits(void **state)
+{
+	static const enum emu_mode modes[] = { EMU_PROT16, EMU_PROT32 };
+	unsigned int i;
+
+	if (!__builtin_cpu_supports("bmi"))	/* the model's are the CPU's, for TZCNT */
+		skip();
+	for (i = 0; i < 2; i++) {
+		struct model *m = new_guest(modes[i]);
+
+		m->regs[EMU_RCX] = 0x0ff000ff;
+		m->regs[EMU_RBX] = 0x12345678;
+		RUN(m, 0xc4, 0xe2, 0x70, 0xf2, 0xc3);		/* andn %ebx, %ecx, %eax */
+		assert_int_equal(m->regs[EMU_RAX], 0x10045600);
+		RUN(m, 0xc4, 0xe2, 0xb0, 0xf2, 0xd3);
+		assert_int_equal(m->regs[EMU_RDX], 0x10045600);
+		m->e.rflags = 3;
+		m->regs[EMU_RAX] = 0xffffffff;
+		RUN(m, 0x66, 0x0f, 0x38, 0xf6, 0xc3);		/* adcx %ebx, %eax */
+		assert_int_equal(m->regs[EMU_RAX], 0x12345678);
+		assert_int_equal(m->e.rflags, 3);
+		model_free(m);
+		m = new_guest(EMU_REAL);
+		m->e.rip = MODEL_CODE;
+		CODE(m, 0xc4, 0xe2, 0x70, 0xf2, 0xc3);
+		assert_int_equal(model_run(m), EMU_FAULT);
+		assert_int_equal(m->e.fault.vector, X86_UD);
+		model_free(m);
+	}
+}
+
 /* ---- branches of 16 bits --------------------------------------------------------------------- */
 
 /* Whether a condition holds is SETcc's to say. */
@@ -510,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_lea),
 		cmocka_unit_test(test_far_pointers),
 		cmocka_unit_test(test_moves_of_segments),
+		cmocka_unit_test(test_bits),
 		cmocka_unit_test(test_conditions_of_16_bits),
 		cmocka_unit_test(test_branches_of_16_bits),
 		cmocka_unit_test(test_branches_of_32_bits),

@@ -149,6 +149,14 @@ static bool has_size(unsigned int op)
 	return !memchr(without, op, sizeof(without));
 }
 
+/* What Zydis calls so doesn't know that some have never 16 bits. */
+static unsigned int operand_width(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *operands,
+				  unsigned int op)
+{
+	return op == OP_BMI || op == OP_ADX || zi->meta.isa_set == ZYDIS_ISA_SET_MOVDIR ?
+	       operands[0].size : zi->operand_width;
+}
+
 static void check(int mode, const u8 *bytes)
 {
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -172,9 +180,10 @@ static void check(int mode, const u8 *bytes)
 		fail_on(bytes, zi.length, mode, "fault", m->e.fault.vector, 0);
 	if (m->e.insn.len != zi.length && !(r == EMU_FAULT))
 		fail_on(bytes, zi.length, mode, "length", m->e.insn.len, zi.length);
-	if (r == EMU_OK && has_size(m->e.insn.op) && m->e.insn.op_size * 8 != zi.operand_width)
+	if (r == EMU_OK && has_size(m->e.insn.op) &&
+	    m->e.insn.op_size * 8 != operand_width(&zi, operands, m->e.insn.op))
 		fail_on(bytes, zi.length, mode, "operand size", m->e.insn.op_size * 8,
-			zi.operand_width);
+			operand_width(&zi, operands, m->e.insn.op));
 	for (i = 0; r == EMU_OK && i < zi.operand_count; i++)
 		if (has_modrm_memory(&zi, &operands[i]))
 			check_memory(m, &zi, &operands[i], mode);

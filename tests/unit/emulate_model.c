@@ -277,7 +277,7 @@ static void test_unhandled(void **state)
 	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0xd8, 0x00));		/* fadd */
 	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0xae, 0x00));	/* fxsave */
 	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x0f, 0xc7, 0xf0));	/* rdrand */
-	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0xf2, 0x0f, 0x38, 0xf0, 0xc0));	/* crc32 */
+	assert_outcome(EMU_LONG, EMU_UNHANDLED, BYTES(0x66, 0x0f, 0x38, 0xf8, 0x00));	/* movdir64b */
 }
 
 static void test_rf_and_rip(void **state)

@@ -3,6 +3,7 @@
  * The executor against the CPU that the test runs on: random encodings of each operation, on random
  * registers, flags and memory, are executed by both; registers, flags and memory must agree.
  */
+#include <cpuid.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -179,7 +180,7 @@ enum {
 
 struct form {
 	const char *name;
-	u8 map[2];		/* the bytes before the opcode: 0F, 0F 38 */
+	u8 map[3];		/* the bytes before the opcode: a prefix, 0F, 38 */
 	u8 opcode;
 	s8 reg;			/* ModRM.reg, -1: any; -2: no ModRM; -3: 5 to 7, and a register */
 	s8 imm;			/* bytes; -1: by operand size up to 4; -2: up to 8 */
@@ -209,6 +210,11 @@ struct form {
 	{ name " Ev,1", {}, 0xd1, n, 0, SHIFT },			\
 	{ name " Eb,CL", {}, 0xd2, n, 0, SHIFT },			\
 	{ name " Ev,CL", {}, 0xd3, n, 0, SHIFT }
+
+#define NOP_FORMS(name, op)						\
+	{ name " /0", { 0x0f }, op, 0, 0, 0 }, { name " /1", { 0x0f }, op, 1, 0, 0 },	\
+	{ name " /2", { 0x0f }, op, 2, 0, 0 }, { name " /3", { 0x0f }, op, 3, 0, 0 },	\
+	{ name " /4", { 0x0f }, op, 4, 0, 0 }, { name " /7", { 0x0f }, op, 7, 0, 0 }
 
 static const struct form forms[] = {
 	ALU_FORMS("add", 0x00, 0, LOCKABLE),
@@ -283,6 +289,11 @@ static const struct form forms[] = {
 	{ "popcnt", { 0xf3, 0x0f }, 0xb8, -1, 0, 0 },
 	{ "tzcnt", { 0xf3, 0x0f }, 0xbc, -1, 0, CF_ZF },
 	{ "lzcnt", { 0xf3, 0x0f }, 0xbd, -1, 0, CF_ZF },
+	{ "adcx", { 0x66, 0x0f, 0x38 }, 0xf6, -1, 0, NO_16 },
+	{ "adox", { 0xf3, 0x0f, 0x38 }, 0xf6, -1, 0, NO_16 },
+	{ "crc32 Gd,Eb", { 0xf2, 0x0f, 0x38 }, 0xf0, -1, 0, 0 },
+	{ "crc32 Gd,Ev", { 0xf2, 0x0f, 0x38 }, 0xf1, -1, 0, 0 },
+	{ "movdiri", { 0x0f, 0x38 }, 0xf9, -1, 0, NEED_MEM | NO_16 },
 	{ "cbw", {}, 0x98, -2, 0, 0 },
 	{ "cwd", {}, 0x99, -2, 0, 0 },
 	{ "lahf", {}, 0x9f, -2, 0, 0 },
@@ -300,10 +311,11 @@ static const struct form forms[] = {
 	{ "pop Ev", {}, 0x8f, 0, 0, STACK },
 	{ "pushf", {}, 0x9c, -2, 0, STACK },
 	{ "popf", {}, 0x9d, -2, 0, STACK | ANY_FLAGS },
-	{ "prefetchw", { 0x0f }, 0x0d, -1, 0, 0 },
-	{ "prefetch, nop", { 0x0f }, 0x18, -1, 0, 0, 8 },
+	NOP_FORMS("prefetchw", 0x0d), NOP_FORMS("prefetch", 0x18), NOP_FORMS("cldemote", 0x1c),
+	{ "nop", { 0x0f }, 0x18, -1, 0, 0, 8 },
 	{ "nop with f2", { 0xf2, 0x0f }, 0x18, -1, 0, 0, 8 },
-	{ "endbr, nop", { 0xf3, 0x0f }, 0x18, -1, 0, 0, 8 },
+	{ "nop with f3", { 0xf3, 0x0f }, 0x18, -1, 0, 0, 8 },
+	{ "rdssp", { 0xf3, 0x0f }, 0x1e, 1, 0, 0 },
 	{ "endbr", { 0xf3, 0x0f }, 0x1e, 7, 0, 0 },
 	{ "lfence, mfence, sfence", { 0x0f }, 0xae, -3, 0, NO_16 },
 	{ "clflush", { 0x0f }, 0xae, 7, 0, NEED_MEM | NO_16 },
@@ -333,6 +345,19 @@ static void random_state(void)
 		*(u64 *)&native->buffer[i] = operand();
 	model_put(guest, (u64)(uintptr_t)native->buffer, native->buffer, BUFFER_SIZE);
 }
+
+/*
+ * Which of an instruction's forms comes about isn't left to chance: this counts through the operand's
+ * sizes, a register, memory and memory with LOCK, and a form's opcodes.
+ */
+static unsigned int turn;
+
+enum { TURN_DEFAULT, TURN_16, TURN_64 };
+
+static unsigned int turn_size(void) { return turn % 3; }
+static bool turn_register(void) { return turn / 3 % 3 == 0; }
+static bool turn_lock(void) { return turn / 3 % 3 == 1; }
+static unsigned int turn_opcode(const struct form *f) { return f->span ? turn / 9 % f->span : 0; }
 
 struct encoding {
 	u8 bytes[32];
@@ -364,11 +389,11 @@ static void put_sib(struct encoding *c, unsigned int mod, unsigned int rex)
 
 static void put_modrm(struct encoding *c, const struct form *f, unsigned int rex)
 {
-	unsigned int mod = rnd() & 3, rm = rnd() & 7;
+	unsigned int mod = rnd() % 3, rm = rnd() & 7;
 	unsigned int reg = f->reg >= 0 ? (unsigned int)f->reg : rnd() & 7;
 
-	if (f->flags & NEED_MEM && mod == 3)
-		mod = 0;
+	if (turn_register() && !(f->flags & NEED_MEM))
+		mod = 3;
 	if (f->reg == -3) {
 		mod = 3;
 		reg = 5 + rnd() % 3;
@@ -395,11 +420,13 @@ static void put_modrm(struct encoding *c, const struct form *f, unsigned int rex
 /* Prefixes, opcode, operands. */
 static void encode(struct encoding *c, const struct form *f)
 {
-	unsigned int rex = chance(60) ? 0x40 | (rnd() & 15) : 0;
-	bool opsize = chance(25) && !(f->flags & NO_16);
-	bool prefixed = f->map[0] >= 0xf2;
+	unsigned int rex = turn_size() == TURN_64 ? 0x48 | (rnd() & 7) :
+			   chance(50) ? 0x40 | (rnd() & 7) : 0;
+	bool opsize = turn_size() == TURN_DEFAULT ? false : turn_size() == TURN_16 || chance(20);
+	bool prefixed = f->map[0] && f->map[0] != 0x0f;
 	int n;
 
+	opsize = opsize && !(f->flags & NO_16);
 	*c = (struct encoding){ .base = -1, .index = -1, .reg = -1,
 				.size16 = opsize && !(rex & 8) };
 	if (chance(15))
@@ -410,9 +437,9 @@ static void encode(struct encoding *c, const struct form *f)
 		put(c, f->map[0], 1);
 	if (rex)
 		put(c, rex, 1);
-	for (n = prefixed; n < 2 && f->map[n]; n++)
+	for (n = prefixed; n < 3 && f->map[n]; n++)
 		put(c, f->map[n], 1);
-	put(c, f->opcode + (f->span ? rnd() % f->span : 0), 1);
+	put(c, f->opcode + turn_opcode(f), 1);
 	if (f->reg != -2)
 		put_modrm(c, f, rex);
 	n = f->imm;
@@ -475,6 +502,10 @@ static void choose(struct encoding *c, const struct form *f)
 		random_state();
 		if (f->flags & STACK)
 			guest->regs[EMU_RSP] = (u64)(uintptr_t)native->buffer + 1024 + rnd() % 1024;
+		if (f->flags & DIVIDES && chance(60)) {		/* so that it can */
+			guest->regs[EMU_RAX] = rnd() & 0x7f;
+			guest->regs[EMU_RDX] = 0;
+		}
 		encode(c, f);
 		if (f->flags & ANY_FLAGS)	/* no trap, no virtual interrupts */
 			put_stack(rnd() & 0x244ed5);
@@ -482,7 +513,7 @@ static void choose(struct encoding *c, const struct form *f)
 			continue;
 		if (chance(5))
 			put_prefix(c, 0x3e);	/* which does nothing */
-		if (c->memory && f->flags & LOCKABLE && chance(25))
+		if (c->memory && f->flags & LOCKABLE && turn_lock())
 			put_prefix(c, 0xf0);
 		if (c->len > EMU_INSN_MAX)
 			continue;
@@ -611,6 +642,22 @@ static void compare(const char *name, const struct encoding *c, u64 flags)
 		explain(name, c, &before);
 }
 
+/* What has come with later CPUs; others take all the rest for something, if not for this. */
+static bool cpu_lacks(const struct form *f)
+{
+	unsigned int a, b = 0, c = 0, d;
+
+	if (f->map[1] != 0x38 && f->map[2] != 0x38)
+		return false;
+	__get_cpuid_count(7, 0, &a, &b, &c, &d);
+	if (f->opcode == 0xf6)
+		return !(b & 1 << 19);		/* ADX */
+	if (f->opcode == 0xf9)
+		return !(c & 1 << 27);		/* MOVDIRI */
+	return f->map[0] == 0xf2 ? !__builtin_cpu_supports("sse4.2") :
+				   !__builtin_cpu_supports("movbe");
+}
+
 static void test_forms(void **state)
 {
 	struct encoding c;
@@ -619,9 +666,10 @@ static void test_forms(void **state)
 	for (i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
 		const struct form *f = &forms[i];
 
-		if (f->map[1] == 0x38 && !__builtin_cpu_supports("movbe"))
+		if (cpu_lacks(f))
 			continue;
-		for (n = 0; n < ROUNDS; n++) {
+		for (n = 0; n < (f->span ? 4 * ROUNDS : ROUNDS); n++) {
+			turn = n;
 			choose(&c, f);
 			assert_int_equal(emu_decode(&guest->e), EMU_OK);
 			if (f->flags & COUNT_16 && shift_count() > 8 * guest->e.insn.op_size)
@@ -641,9 +689,8 @@ static void test_cmpxchg_equal(void **state)
 {
 	static const struct form form = { "cmpxchg", { 0x0f }, 0xb1, -1, 0, NEED_MEM | LOCKABLE };
 	struct encoding c;
-	unsigned int n;
 
-	for (n = 0; n < ROUNDS; n++) {
+	for (turn = 0; turn < ROUNDS; turn++) {
 		choose(&c, &form);
 		if (c.base == EMU_RAX || c.index == EMU_RAX)
 			continue;
@@ -662,6 +709,7 @@ static void test_conditions(void **state)
 	unsigned int n;
 
 	for (n = 0; n < 4 * ROUNDS; n++) {
+		turn = n / 16;
 		cmov.opcode = 0x40 + n % 16;
 		choose(&c, &cmov);
 		compare(cmov.name, &c, FLAGS);
@@ -682,10 +730,11 @@ static void test_moffs(void **state)
 		random_state();
 		c = (struct encoding){};
 		address = (u64)(uintptr_t)native->buffer + rnd() % (BUFFER_SIZE - 8);
-		if (chance(20))
+		turn = n / 4;
+		if (turn_size() == TURN_16)
 			put(&c, 0x66, 1);
-		if (chance(50))
-			put(&c, chance(50) ? 0x48 : 0x41, 1);
+		if (turn_size() == TURN_64 || chance(25))
+			put(&c, turn_size() == TURN_64 ? 0x48 : 0x41, 1);
 		put(&c, 0xa0 + n % 4, 1);
 		put(&c, address, 8);
 		set_code(&c);
@@ -698,18 +747,18 @@ static void test_moffs(void **state)
 static void choose_string(struct encoding *c, u8 opcode)
 {
 	static const u8 reps[] = { 0, 0xf2, 0xf3 };
-	u8 rep = reps[rnd() % 3];
+	u8 rep = reps[turn / 3 % 3];
 	bool adsize = chance(20);
 
 	random_state();
 	*c = (struct encoding){};
-	if (chance(25))
+	if (turn_size() == TURN_16 || (turn_size() == TURN_64 && chance(20)))
 		put(c, 0x66, 1);
 	if (adsize)
 		put(c, 0x67, 1);
 	if (rep)
 		put(c, rep, 1);
-	if (chance(40))
+	if (turn_size() == TURN_64)
 		put(c, 0x48, 1);
 	put(c, opcode, 1);
 	if (chance(50))
@@ -736,10 +785,10 @@ static void test_strings(void **state)
 		{ 0xae, "scasb" }, { 0xaf, "scas" },
 	};
 	struct encoding c;
-	unsigned int i, n;
+	unsigned int i;
 
 	for (i = 0; i < sizeof(strings) / sizeof(*strings); i++) {
-		for (n = 0; n < ROUNDS; n++) {
+		for (turn = 0; turn < ROUNDS; turn++) {
 			choose_string(&c, strings[i].opcode);
 			compare(strings[i].name, &c, FLAGS | DF);
 		}
@@ -913,6 +962,44 @@ static void random_vectors(void)
 		*(u64 *)guest->mmx[i] = rnd();
 }
 
+/* BMI1 and BMI2: VEX, on general registers. */
+static void test_bits(void **state)
+{
+	static const struct { u8 map, opcode, pp; s8 reg; u64 flags; } insns[] = {
+		{ 2, 0xf2, 0, -1, 0x8c1 }, { 2, 0xf3, 0, 1, 0x8c1 }, { 2, 0xf3, 0, 2, 0x8c1 },
+		{ 2, 0xf3, 0, 3, 0x8c1 }, { 2, 0xf5, 0, -1, 0x8c1 }, { 2, 0xf5, 2, -1, FLAGS },
+		{ 2, 0xf5, 3, -1, FLAGS }, { 2, 0xf6, 3, -1, FLAGS }, { 2, 0xf7, 0, -1, 0x841 },
+		{ 2, 0xf7, 1, -1, FLAGS }, { 2, 0xf7, 2, -1, FLAGS }, { 2, 0xf7, 3, -1, FLAGS },
+		{ 3, 0xf0, 3, -1, FLAGS },
+	};
+	unsigned int n, i, rex, vvvv;
+	struct encoding c;
+
+	if (!__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
+		skip();
+	for (n = 0; n < ARRAY_SIZE(insns) * ROUNDS; n++) {
+		struct form form = { .reg = insns[i = n % ARRAY_SIZE(insns)].reg };
+
+		turn = n / ARRAY_SIZE(insns);
+		random_state();
+		rex = (rnd() & 7) | (turn_size() == TURN_64 ? 8 : 0);
+		vvvv = insns[i].map == 3 ? 0 : rnd() & 15;
+		c = (struct encoding){ .base = -1, .index = -1, .reg = -1 };
+		put(&c, 0xc4, 1);
+		put(&c, (~rex & 7) << 5 | insns[i].map, 1);
+		put(&c, (rex & 8) << 4 | (~vvvv & 15) << 3 | insns[i].pp, 1);
+		put(&c, insns[i].opcode, 1);
+		if (chance(50))		/* counts and fields that matter */
+			guest->regs[vvvv] = rnd() & 0x3f3f;
+		put_modrm(&c, &form, rex);
+		if (insns[i].map == 3)
+			put(&c, rnd(), 1);
+		set_code(&c);
+		if (!c.memory || aim(&c, 1))
+			compare("BMI", &c, insns[i].flags);
+	}
+}
+
 /* What the emulator doesn't do is left alone: the CPU may do it, or raise #UD. */
 static void test_vectors(void **state)
 {
@@ -973,6 +1060,7 @@ int main(void)
 		cmocka_unit_test(test_indirect_branches),
 		cmocka_unit_test(test_enter_and_leave),
 		cmocka_unit_test(test_xlat),
+		cmocka_unit_test(test_bits),
 		cmocka_unit_test(test_vectors),
 	};
 

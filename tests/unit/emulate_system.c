@@ -618,11 +618,23 @@ static void test_counters(void **state)
 	RUN(m, 0x0f, 0x01, 0xf9);
 	assert_int_equal(m->regs[EMU_RAX], 0x33333333);
 	assert_int_equal(m->regs[EMU_RCX], 0x55);
+	m->regs[EMU_RCX] = ~0ull;
+	RUN(m, 0xf3, 0x0f, 0xc7, 0xf9);			/* rdpid %rcx */
+	assert_int_equal(m->regs[EMU_RCX], 0x55);
+	m->no_rdpid = true;
+	m->e.rip = MODEL_CODE;
+	assert_fault(m, X86_UD, 0);
+	CODE(m, 0x0f, 0x01, 0xf9);
 	m->sys[EMU_CR4] = 1 << 2;			/* TSD */
 	m->e.rip = MODEL_CODE;
 	assert_fault(m, X86_GP, 0);
 	CODE(m, 0x0f, 0x31);
 	assert_fault(m, X86_GP, 0);
+	model_free(m);
+	m = new_guest(EMU_PROT32);
+	m->msr[0] = (typeof(m->msr[0])){ 0xc0000103, 0x55 };
+	RUN(m, 0xf3, 0x0f, 0xc7, 0xf9);
+	assert_int_equal(m->regs[EMU_RCX], 0x55);
 	model_free(m);
 }
 
@@ -640,13 +652,13 @@ static void test_cpuid(void **state)
 	model_free(m);
 }
 
-/* HLT, INVD, WBINVD, MONITOR, MWAIT: the supervisor's, and nothing changes. */
+/* HLT, INVD, WBINVD, MONITOR, MWAIT: the supervisor's; SERIALIZE isn't. Nothing changes. */
 static void test_waiting_and_flushing(void **state)
 {
 	static const struct { u8 bytes[3], len, what, vector; } insns[] = {
 		{ { 0xf4 }, 1, EMU_HALT, X86_GP }, { { 0x0f, 0x08 }, 2, 0, X86_GP },
 		{ { 0x0f, 0x09 }, 2, 0, X86_GP }, { { 0x0f, 0x01, 0xc8 }, 3, 0, X86_UD },
-		{ { 0x0f, 0x01, 0xc9 }, 3, 0, X86_UD },
+		{ { 0x0f, 0x01, 0xc9 }, 3, 0, X86_UD }, { { 0x0f, 0x01, 0xe8 }, 3, 0, 0 },
 	};
 	unsigned int i;
 
@@ -660,7 +672,10 @@ static void test_waiting_and_flushing(void **state)
 		assert_int_equal(m->e.rip, MODEL_CODE + insns[i].len);
 		m->e.cpl = 3;
 		m->e.rip = MODEL_CODE;
-		assert_fault(m, insns[i].vector, 0);
+		if (insns[i].vector)
+			assert_fault(m, insns[i].vector, 0);
+		else
+			assert_int_equal(model_run(m), EMU_OK);
 		model_free(m);
 	}
 }

@@ -501,7 +501,12 @@ bool emu_host_has(struct emu *e, enum emu_feature feature)
 	case EMU_HAS_INVPCID:
 		return !to_model(e)->no_invpcid;
 	case EMU_HAS_SMAP:
+	case EMU_HAS_BMI2:
+	case EMU_HAS_ADX:
+	case EMU_HAS_SSE42:
 		return true;
+	case EMU_HAS_RDPID:
+		return !to_model(e)->no_rdpid;
 	}
 	return false;
 }

@@ -48,7 +48,7 @@ struct model {
 	u64 set_mask;			/* which of sys were set */
 	struct { u32 index; u64 value; } msr[8];	/* those that there are */
 	u64 invlpg;
-	bool no_invpcid;
+	bool no_invpcid, no_rdpid;
 	struct { int n; unsigned int type; u16 pcid; u64 linear; } invpcid;
 	u8 vector[16][32], mmx[8][8];
 	u16 fpu_control, fpu_status;
