@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Control transfers between segments, privilege levels, modes and tasks against a written model: the
- * state before, the state after. The faults on the way are the business of the selftest `emulated`,
- * which has a CPU to compare with, and of the fuzzer.
+ * state before, the state after, and the first faults of each. The selftest `emulated` goes through
+ * more of them, with a CPU to compare with.
  */
 #include "model.h"
 
@@ -246,6 +246,120 @@ static void test_call_gate_in_long_mode(void **state)
 	model_free(m);
 }
 
+/* The same level: no other stack. */
+static void test_call_gate_within_a_level(void **state)
+{
+	struct model *m = new_guest(EMU_PROT32, 0);
+
+	RUN(m, 0x9a, 0, 0, 0, 0, CALL_GATE, 0);
+	assert_at(m, CODE32, 0x12345678, DATA, STACK - 8);
+	STACK_HAS(m, 4, MODEL_CODE + 7, CODE32);
+	RUN(m, 0xea, 0, 0, 0, 0, CALL_GATE, 0);
+	assert_at(m, CODE32, 0x12345678, DATA, STACK - 8);
+	model_free(m);
+}
+
+static void assert_fault(struct model *m, u8 vector, u32 code)
+{
+	struct minivmm_segment seg[EMU_NR_SEGS];
+	u64 regs[16];
+
+	m->e.rip = MODEL_CODE;
+	memcpy(regs, m->regs, sizeof(regs));
+	memcpy(seg, m->seg, sizeof(seg));
+	assert_int_equal(model_run(m), EMU_FAULT);
+	assert_int_equal(m->e.fault.vector, vector);
+	assert_true(m->e.fault.has_code);
+	assert_int_equal(m->e.fault.code, code);
+	assert_memory_equal(regs, m->regs, sizeof(regs));
+	assert_memory_equal(seg, m->seg, sizeof(seg));
+	assert_int_equal(m->e.rip, MODEL_CODE);
+}
+
+static void test_far_jump_faults(void **state)
+{
+	static const struct { u16 selector; u8 cpl, absent, vector; u16 code; u32 offset; } cases[] = {
+		{ 0, 0, 0, X86_GP, 0 }, { 3, 3, 0, X86_GP, 0 },
+		{ 0x88, 0, 0, X86_GP, 0x88 },			/* behind the table */
+		{ CODE32 | 4, 0, 0, X86_GP, CODE32 | 4 },	/* no LDT */
+		{ DATA, 0, 0, X86_GP, DATA }, { CODE32 | 3, 0, 0, X86_GP, CODE32 },
+		{ USER_CODE, 0, 0, X86_GP, USER_CODE }, { CODE32, 3, 0, X86_GP, CODE32 },
+		{ CODE32, 0, 1, X86_NP, CODE32 }, { CODE16, 0, 0, X86_GP, 0, 0x10000 },
+		{ OWN_TSS, 0, 0, X86_GP, OWN_TSS },		/* busy */
+		{ OTHER_TSS, 0, 1, X86_NP, OTHER_TSS }, { OTHER_TSS, 3, 0, X86_GP, OTHER_TSS },
+		{ CALL_GATE, 0, 1, X86_NP, CALL_GATE }, { CALL_GATE, 3, 0, X86_GP, CODE32 },
+		{ TASK_GATE, 3, 1, X86_NP, TASK_GATE },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct model *m = new_guest(EMU_PROT32, cases[i].cpl);
+		u8 *access = model_at(m, GDT + (cases[i].selector & ~7) + 5);
+
+		if (cases[i].absent)
+			*access &= 0x7f;
+		m->e.rip = MODEL_CODE;
+		CODE(m, 0xea, cases[i].offset, cases[i].offset >> 8, cases[i].offset >> 16, 0,
+		     cases[i].selector, 0);
+		assert_fault(m, cases[i].vector, cases[i].code);
+		model_free(m);
+	}
+}
+
+/* To a more privileged level nobody returns. */
+static void test_far_return_faults(void **state)
+{
+	static const struct { u16 cs, ss; u8 cpl, vector; u16 code; } cases[] = {
+		{ CODE32, DATA, 3, X86_GP, CODE32 }, { 0, DATA, 0, X86_GP, 0 },
+		{ DATA, DATA, 0, X86_GP, DATA }, { USER_CODE | 3, 3, 0, X86_GP, 0 },
+		{ USER_CODE | 3, DATA | 3, 0, X86_GP, DATA },
+		{ USER_CODE | 3, USER_DATA, 0, X86_GP, USER_DATA },
+	};
+	unsigned int i, iret;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		for (iret = 0; iret < 2; iret++) {
+			struct model *m = new_guest(EMU_PROT32, cases[i].cpl);
+			u64 at = STACK + 4;
+
+			m->e.rip = MODEL_CODE;
+			CODE(m, iret ? 0xcf : 0xcb);
+			model_set(m, at, cases[i].cs, 4);
+			if (iret)
+				model_set(m, at += 4, 2, 4);
+			model_set(m, at + 4, STACK, 4);
+			model_set(m, at + 8, cases[i].ss, 4);
+			assert_fault(m, cases[i].vector, cases[i].code);
+			model_free(m);
+		}
+}
+
+static void test_int_faults(void **state)
+{
+	static const struct { u64 gate; u16 vector, code; } cases[] = {
+		{ 0x1234ee0000085678 },				/* cut off by the table's limit */
+		{ 0x12346e0000085678, X86_NP, 0x402 }, { 0x1234ec0000085678, X86_GP, 0x402 },
+		{ 0x1234ee0000005678, X86_GP, 0 }, { 0x1234ee0000105678, X86_GP, DATA },
+		{ 0x1234ee0000285678, X86_GP, USER_CODE },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct model *m = new_guest(EMU_PROT32, 0);
+
+		set_gate(m, 0x80, cases[i].gate, 0);
+		m->e.rip = MODEL_CODE;
+		CODE(m, 0xcd, 0x80);
+		if (cases[i].vector) {
+			assert_fault(m, cases[i].vector, cases[i].code);
+		} else {
+			m->table[1].limit = 0x80 * 8 + 6;
+			assert_fault(m, X86_GP, 0x402);
+		}
+		model_free(m);
+	}
+}
+
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
 static void test_int_in_real_mode(void **state)
@@ -350,6 +464,50 @@ static void test_int_in_long_mode(void **state)
 	assert_at(m, USER_CODE64 | 3, MODEL_CODE + 2, USER_DATA | 3, STACK);
 	assert_int_equal(m->e.rflags, 0x246);
 	assert_int_equal(m->e.cpl, 3);
+	model_free(m);
+}
+
+/* On the same level too SS:RSP are in the frame, and it is aligned; SS may be null. */
+static void test_int_within_a_level_of_long_mode(void **state)
+{
+	struct model *m = new_guest(EMU_LONG, 0);
+
+	m->regs[EMU_RSP] = STACK + 8;
+	m->seg[EMU_SS] = (struct minivmm_segment){ .unusable = 1 };
+	set_gate(m, 0x80, 0x12348e0000185678, 0xffff8000);
+	RUN(m, 0xcd, 0x80);
+	assert_at(m, CODE64, 0xffff800012345678, 0, STACK - 40);
+	STACK_HAS(m, 8, MODEL_CODE + 2, CODE64, 2, STACK + 8, 0);
+	RUN(m, 0x48, 0xcf);
+	assert_at(m, CODE64, MODEL_CODE + 2, 0, STACK + 8);
+	assert_true(m->seg[EMU_SS].unusable);
+	model_free(m);
+}
+
+/* With VME some of them go by virtual-8086 mode's own table, and IF stands for VIF. */
+static void test_redirected_int(void **state)
+{
+	struct model *m = new_guest(EMU_VM86, 3);
+
+	m->sys[EMU_CR4] = 1;
+	m->seg[EMU_CS].selector = 0x100;
+	m->seg[EMU_TR].limit = 0xfff;
+	model_set(m, TSS + 102, 0x88, 2);		/* I/O map; the other lies below it */
+	model_set(m, 0x21 * 4, 0x20001234, 4);
+	m->e.rflags = 0xa0002 | 0x200;			/* VM, VIF; IOPL 0 */
+	RUN(m, 0xcd, 0x21);
+	assert_at(m, 0x2000, 0x1234, 0, STACK - 6);
+	STACK_HAS(m, 2, MODEL_CODE + 2, 0x100, 0x3202);
+	assert_int_equal(m->e.rflags, 0x20202);
+	m->seg[EMU_CS].base = 0;
+	RUN(m, 0xcf);
+	assert_at(m, 0x100, MODEL_CODE + 2, 0, STACK);
+	assert_int_equal(m->e.rflags, 0xa0202);
+	m->seg[EMU_CS].base = 0;
+	model_set(m, TSS + 0x68 + 4, 2, 1);		/* 21 isn't one of them */
+	m->e.rip = MODEL_CODE;
+	CODE(m, 0xcd, 0x21);
+	assert_fault(m, X86_GP, 0);
 	model_free(m);
 }
 
@@ -601,6 +759,12 @@ int main(void)
 		cmocka_unit_test(test_call_gate),
 		cmocka_unit_test(test_call_gate_of_16_bits),
 		cmocka_unit_test(test_call_gate_in_long_mode),
+		cmocka_unit_test(test_call_gate_within_a_level),
+		cmocka_unit_test(test_far_jump_faults),
+		cmocka_unit_test(test_far_return_faults),
+		cmocka_unit_test(test_int_faults),
+		cmocka_unit_test(test_int_within_a_level_of_long_mode),
+		cmocka_unit_test(test_redirected_int),
 		cmocka_unit_test(test_int_in_real_mode),
 		cmocka_unit_test(test_int),
 		cmocka_unit_test(test_into_without_overflow),
