@@ -382,7 +382,7 @@ TEST(xcr0_is_within_the_model)
 	CHECK_OK(ioctl(v->fd, MINIVMM_SET_XCRS, &x));
 }
 
-GUEST64(uses_avx, vpxor %ymm2, %ymm2, %ymm2; vmovups (DATA), %ymm1; out %al, $0x10; hlt)
+GUEST64(uses_avx, vxorps %ymm2, %ymm2, %ymm2; vmovups (DATA), %ymm1; out %al, $0x10; hlt)
 
 TEST(xsave_area_has_avx)
 {
