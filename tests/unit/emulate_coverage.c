@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Is each instruction that the emulator does done by a test? This program is emulate_native, _model,
- * _legacy, _far and _system in one. It notes what they execute; then it walks through the opcode maps
- * in every mode, has Zydis say what each encoding is, tries it, and wants that it
+ * Is each instruction that the emulator does done by a test? This program is emulate_native,
+ * _model, _legacy, _far and _system in one. It notes what they execute; then it walks through the
+ * opcode maps in every mode, has Zydis say what each encoding is, tries it, and wants that it
  *
  *	- was executed by a test to its end, if the emulator does it, or
  *	- is listed in Documentation/emulator.md, with what happens in its stead.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Control transfers between segments, privilege levels, modes and tasks against a written model: the
- * state before, the state after, and the first faults of each. The selftest `emulated` goes through
- * more of them, with a CPU to compare with.
+ * Control transfers between segments, privilege levels, modes and tasks against a written model:
+ * the state before, the state after, and the first faults of each. The selftest `emulated` goes
+ * through more of them, with a CPU to compare with.
  */
 #include "model.h"
 
@@ -16,9 +16,9 @@
 #define BUF	0x8000
 
 enum {
-	CODE32 = 0x08, DATA = 0x10, CODE64 = 0x18, USER_DATA = 0x20, USER_CODE = 0x28, OWN_TSS = 0x30,
-	OTHER_TSS = 0x38, CALL_GATE = 0x40, TASK_GATE = 0x48, OLD_TSS = 0x50, CODE16 = 0x58,
-	CONFORMING = 0x60, CALL_GATE64 = 0x68, USER_CODE64 = 0x78, CALL_GATE16 = 0x80,
+	CODE32 = 0x08, DATA = 0x10, CODE64 = 0x18, USER_DATA = 0x20, USER_CODE = 0x28,
+	OWN_TSS = 0x30, OTHER_TSS = 0x38, CALL_GATE = 0x40, TASK_GATE = 0x48, OLD_TSS = 0x50,
+	CODE16 = 0x58, CONFORMING = 0x60, CALL_GATE64 = 0x68, USER_CODE64 = 0x78, CALL_GATE16 = 0x80,
 };
 
 static const u64 gdt[] = {
@@ -40,13 +40,15 @@ static void set_segment(struct model *m, unsigned int seg, u16 selector)
 	m->seg[seg] = (struct minivmm_segment){
 		.selector = selector, .base = (d >> 16 & 0xffffff) | d >> 56 << 24,
 		.limit = d >> 55 & 1 ? ~0u : d & 0xffff, .type = d >> 40 & 15, .s = d >> 44 & 1,
-		.dpl = d >> 45 & 3, .present = 1, .l = d >> 53 & 1, .db = d >> 54 & 1, .g = d >> 55 & 1,
+		.dpl = d >> 45 & 3, .present = 1, .l = d >> 53 & 1, .db = d >> 54 & 1,
+		.g = d >> 55 & 1,
 	};
 }
 
 static void map_pages(struct model *m)
 {
-	static const u64 pages[] = { 0, MODEL_CODE, STACK, INNER, BUF, GDT, IDT, TSS, TSS32, TSS16 };
+	static const u64 pages[] = { 0, MODEL_CODE, STACK, INNER, BUF, GDT, IDT, TSS, TSS32,
+				     TSS16 };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
@@ -206,7 +208,8 @@ static void test_call_gate(void **state)
 	RUN(m, 0x9a, 0, 0, 0, 0, CALL_GATE, 0);
 	assert_at(m, CODE32, 0x12345678, DATA, INNER - 24);
 	assert_int_equal(m->e.cpl, 0);
-	STACK_HAS(m, 4, MODEL_CODE + 7, USER_CODE | 3, 0x11111111, 0x22222222, STACK, USER_DATA | 3);
+	STACK_HAS(m, 4, MODEL_CODE + 7, USER_CODE | 3, 0x11111111, 0x22222222, STACK,
+		  USER_DATA | 3);
 	set_segment(m, EMU_DS, DATA);
 	set_segment(m, EMU_ES, USER_DATA);
 	RUN(m, 0xca, 0x08, 0x00);				/* back, without them */
@@ -278,7 +281,12 @@ static void assert_fault(struct model *m, u8 vector, u32 code)
 
 static void test_far_jump_faults(void **state)
 {
-	static const struct { u16 selector; u8 cpl, absent, vector; u16 code; u32 offset; } cases[] = {
+	static const struct {
+		u16 selector;
+		u8 cpl, absent, vector;
+		u16 code;
+		u32 offset;
+	} cases[] = {
 		{ 0, 0, 0, X86_GP, 0 }, { 3, 3, 0, X86_GP, 0 },
 		{ 0x88, 0, 0, X86_GP, 0x88 },			/* behind the table */
 		{ CODE32 | 4, 0, 0, X86_GP, CODE32 | 4 },	/* no LDT */
@@ -386,7 +394,8 @@ static void test_int_in_real_mode(void **state)
 static void test_int(void **state)
 {
 	static const struct { u8 bytes[2], len, vector; } insns[] = {
-		{ { 0xcd, 0x80 }, 2, 0x80 }, { { 0xcc }, 1, 3 }, { { 0xce }, 1, 4 }, { { 0xf1 }, 1, 1 },
+		{ { 0xcd, 0x80 }, 2, 0x80 }, { { 0xcc }, 1, 3 }, { { 0xce }, 1, 4 },
+		{ { 0xf1 }, 1, 1 },
 	};
 	unsigned int i;
 

@@ -171,12 +171,14 @@ static void test_unpacked_decimal(void **state)
 			m->regs[EMU_RAX] = 0x0500 | a;
 			RUN(m, 0x04, b);
 			RUN(m, 0x37);			/* aaa */
-			assert_int_equal(m->regs[EMU_RAX], 0x0500 + ((a + b) / 10 << 8) + (a + b) % 10);
+			assert_int_equal(m->regs[EMU_RAX],
+					 0x0500 + ((a + b) / 10 << 8) + (a + b) % 10);
 			assert_int_equal(m->e.rflags & 0x11, a + b > 9 ? 0x11 : 0);
 			m->regs[EMU_RAX] = 0x0500 | a;
 			RUN(m, 0x2c, b);
 			RUN(m, 0x3f);			/* aas */
-			assert_int_equal(m->regs[EMU_RAX], 0x0500 - (a < b ? 0x100 : 0) + (10 + a - b) % 10);
+			assert_int_equal(m->regs[EMU_RAX],
+					 (a < b ? 0x0400 : 0x0500) + (10 + a - b) % 10);
 			assert_int_equal(m->e.rflags & 0x11, a < b ? 0x11 : 0);
 		}
 	for (a = 0; a < 256; a++)
@@ -227,7 +229,7 @@ static void test_pusha_and_popa(void **state)
 		for (i = 0; i < 8; i++)		/* the last is at the bottom */
 			assert_int_equal(model_get(m, STACK - (i + 1) * size, size),
 					 emu_mask(old[i], size));
-		model_set(m, STACK - 5 * size, 0x5a5a5a5a, size);	/* RSP's, which isn't loaded */
+		model_set(m, STACK - 5 * size, 0x5a5a5a5a, size);	/* not loaded: RSP's */
 		for (i = 0; i < 8; i++)
 			if (i != EMU_RSP)
 				m->regs[i] ^= 0xffff;
@@ -466,7 +468,8 @@ static void test_conditions_of_16_bits(void **state)
 			m->e.rflags = by->e.rflags = 2 | (random64(&seed) & 0x8d5);
 			RUN(by, 0x0f, 0x90 | cc, 0xc0);
 			RUN(m, 0x0f, 0x80 | cc, 0x00, 0xe0);	/* wraps */
-			assert_int_equal(m->e.rip, by->regs[EMU_RAX] & 0xff ? 0xf004 : MODEL_CODE + 4);
+			assert_int_equal(m->e.rip,
+					 by->regs[EMU_RAX] & 0xff ? 0xf004 : MODEL_CODE + 4);
 		}
 	model_free(m);
 	model_free(by);

@@ -150,8 +150,8 @@ static bool has_size(unsigned int op)
 }
 
 /* What Zydis calls so doesn't know that some have never 16 bits. */
-static unsigned int operand_width(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *operands,
-				  unsigned int op)
+static unsigned int operand_width(const ZydisDecodedInstruction *zi,
+				  const ZydisDecodedOperand *operands, unsigned int op)
 {
 	return op == OP_BMI || op == OP_ADX || zi->meta.isa_set == ZYDIS_ISA_SET_MOVDIR ?
 	       operands[0].size : zi->operand_width;

@@ -73,7 +73,9 @@ static u8 *emit_vectors(u8 *p, u8 opcode)
 		p = EMIT(p, 0x0f);
 		p = emit_state(p, 0, opcode, i, s->mmx[i]);
 	}
-	return opcode == 0x6f ? p : EMIT(p, 0xc5, 0xf8, 0x77, 0x0f, 0x77);	/* vzeroupper, emms */
+	if (opcode == 0x7f)	/* vzeroupper, emms */
+		p = EMIT(p, 0xc5, 0xf8, 0x77, 0x0f, 0x77);
+	return p;
 }
 
 static bool with_vectors;
@@ -347,8 +349,8 @@ static void random_state(void)
 }
 
 /*
- * Which of an instruction's forms comes about isn't left to chance: this counts through the operand's
- * sizes, a register, memory and memory with LOCK, and a form's opcodes.
+ * Which of an instruction's forms comes about isn't left to chance: this counts through the
+ * operands' sizes, a register, memory and memory with LOCK, and a form's opcodes.
  */
 static unsigned int turn;
 

@@ -256,7 +256,8 @@ static void test_descriptor_tables(void **state)
 			m->table[idt].limit = 0x1357;
 			RUN(m, 0x0f, 0x01, modrm);
 			assert_int_equal(operand(m, 2), 0x1357);
-			assert_int_equal(model_get(m, BUF + OFFSET + 2, cases[i].size), cases[i].base);
+			assert_int_equal(model_get(m, BUF + OFFSET + 2, cases[i].size),
+					 cases[i].base);
 			m->e.cpl = 3;
 			m->nr_memory_writes = 0;
 			m->e.rip = MODEL_CODE;
@@ -335,15 +336,19 @@ static bool zero_flag(const struct model *m) { return m->e.rflags >> 6 & 1; }
 /* LAR, LSL, VERR, VERW of each kind, by a program or not. */
 static void test_asking_about_selectors(void **state)
 {
-	static const struct { u16 selector; u8 cpl, lar, lsl, verr, verw; u32 rights, limit; } cases[] = {
-		{ CODE, 0, 1, 1, 0, 0, 0x00cf9900 & 0xffff00, 0xffffffff },	/* only executed */
+	static const struct {
+		u16 selector;
+		u8 cpl, lar, lsl, verr, verw;
+		u32 rights, limit;
+	} cases[] = {
+		{ CODE, 0, 1, 1, 0, 0, 0xcf9900, 0xffffffff },	/* only executed */
 		{ DATA, 0, 1, 1, 1, 1, 0x409300, 0x1234 },
 		{ DATA, 3, 0, 0, 0, 0 },
 		{ USER | 3, 3, 1, 1, 1, 1, 0xcff300, 0xffffffff },
 		{ LDT, 0, 1, 1, 0, 0, 0x008200, 0xff },
 		{ TSS, 0, 1, 1, 0, 0, 0x008900, 0x67 },
 		{ GATE, 0, 1, 0, 0, 0, 0x00ec00 },
-		{ 0, 0, 0, 0, 0, 0 }, { 0x48, 0, 0, 0, 0, 0 },			/* none, not there */
+		{ 0, 0, 0, 0, 0, 0 }, { 0x48, 0, 0, 0, 0, 0 },	/* none, not there */
 	};
 	unsigned int i, size, mem;
 
@@ -775,7 +780,7 @@ static void test_cli_and_sti(void **state)
 	model_free(m);
 }
 
-/* ---- ports: each width, by number and by DX --------------------------------------------------- */
+/* ---- ports: each width, by number and by DX -------------------------------------------------- */
 
 static void test_ports(void **state)
 {
