@@ -62,12 +62,13 @@ $(EMULATE_OUT)/emulate_io: $(EMULATE_DIR)emulate_io.c $(EMULATE_DIR)shim/kernel.
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_IO) -o $@ $(EMULATE_DIR)emulate_io.c \
 		$(EMULATE_DIR)shim/kernel.c $(EMULATE_CORE) -lcmocka -lpthread
 
-$(EMULATE_OUT)/covered_%.o: $(EMULATE_DIR)emulate_%.c
+$(EMULATE_OUT)/part_%.o: $(EMULATE_DIR)emulate_%.c
 	@mkdir -p $(@D)
-	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -Dmain=$*_main -c -o $@ $<
+	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -Dmain=$*_main -D_cmocka_run_group_tests=collect_tests \
+		-c -o $@ $<
 
-$(EMULATE_OUT)/emulate_coverage: $(EMULATE_COVERED:%=$(EMULATE_OUT)/covered_%.o)
-$(EMULATE_OUT)/emulate_coverage: EMULATE_OBJS += $(EMULATE_COVERED:%=$(EMULATE_OUT)/covered_%.o)
+$(EMULATE_OUT)/emulate_coverage: $(EMULATE_COVERED:%=$(EMULATE_OUT)/part_%.o)
+$(EMULATE_OUT)/emulate_coverage: EMULATE_OBJS += $(EMULATE_COVERED:%=$(EMULATE_OUT)/part_%.o)
 
 $(EMULATE_OUT)/%: $(EMULATE_DIR)%.c $(EMULATE_OBJS)
 	$(CC) $(EMULATE_CFLAGS) $(EMULATE_PURE) -o $@ $< $(EMULATE_OBJS) -lcmocka -lZydis

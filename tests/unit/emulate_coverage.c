@@ -277,7 +277,7 @@ static void parse_row(const char *line)
 	assert_true(++nr_rows < ARRAY_SIZE(rows));
 }
 
-static int read_document(void **state)
+static int read_document(void)
 {
 	FILE *f = fopen(DOCUMENT, "r");
 	char line[512];
@@ -485,10 +485,61 @@ static void test_document_says_no_more(void **state)
 	assert_true(nr_rows > 10);
 }
 
+/* ---- all of them as one program -------------------------------------------------------------- */
+
+static struct CMUnitTest tests[256];
+static unsigned int nr_tests;
+static CMFixtureFunction teardowns[8];
+static unsigned int nr_teardowns;
+
+static int by_native(void **state)
+{
+	source = BY_NATIVE;
+	return 0;
+}
+
+static int by_model(void **state)
+{
+	source = BY_MODEL;
+	return 0;
+}
+
+/* What the others call for cmocka_run_group_tests(). */
+int collect_tests(const char *name, const struct CMUnitTest *of, size_t n, CMFixtureFunction setup,
+		  CMFixtureFunction teardown);
+
+int collect_tests(const char *name, const struct CMUnitTest *of, size_t n, CMFixtureFunction setup,
+		  CMFixtureFunction teardown)
+{
+	void *state = NULL;
+
+	for (; n--; of++) {
+		tests[nr_tests] = *of;
+		if (!of->setup_func)
+			tests[nr_tests].setup_func = source == BY_NATIVE ? by_native : by_model;
+		if (++nr_tests == ARRAY_SIZE(tests))
+			abort();
+	}
+	if (teardown)
+		teardowns[nr_teardowns++ % ARRAY_SIZE(teardowns)] = teardown;
+	return setup ? setup(&state) : 0;
+}
+
+/* After they have run. */
+static int look_back(void **state)
+{
+	model_ran = NULL;
+	guest = model_new(EMU_LONG);
+	model_map(guest, guest->e.rip, PAGE_ALL);
+	walk();
+	model_free(guest);
+	return read_document();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_what_is_done_is_tested),
+	static const struct CMUnitTest own[] = {
+		cmocka_unit_test_setup(test_what_is_done_is_tested, look_back),
 		cmocka_unit_test(test_what_is_not_done_is_documented),
 		cmocka_unit_test(test_how_is_documented),
 		cmocka_unit_test(test_document_says_no_more),
@@ -500,6 +551,7 @@ int main(void)
 		{ ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32 },
 		{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
 	};
+	void *state = NULL;
 	int failed, i;
 
 	for (i = 0; i <= EMU_LONG; i++)
@@ -508,15 +560,10 @@ int main(void)
 	source = BY_NATIVE;
 	failed = native_main();
 	source = BY_MODEL;
-	failed |= model_main();
-	failed |= legacy_main();
-	failed |= far_main();
-	failed |= system_main();
-	model_ran = NULL;
-	guest = model_new(EMU_LONG);
-	model_map(guest, guest->e.rip, PAGE_ALL);
-	walk();
-	failed |= cmocka_run_group_tests(tests, read_document, NULL);
-	model_free(guest);
+	failed |= model_main() | legacy_main() | far_main() | system_main();
+	failed |= collect_tests("", own, ARRAY_SIZE(own), NULL, NULL);
+	failed |= _cmocka_run_group_tests("instructions", tests, nr_tests, NULL, NULL);
+	while (nr_teardowns)
+		teardowns[--nr_teardowns](&state);
 	return failed;
 }

@@ -424,7 +424,7 @@ static void test_moves_of_segments(void **state)
 /* ---- BMI in 16-bit code ---------------------------------------------------------------------- */
 
 /* Never 16 bits; W and the uppermost bit of vvvv count for nothing. In real mode C4 isn't VEX. */
-static void test_bits(void **state)
+static void test_bits_in_16_bit_code(void **state)
 {
 	static const enum emu_mode modes[] = { EMU_PROT16, EMU_PROT32 };
 	unsigned int i;
@@ -547,7 +547,7 @@ int main(void)
 		cmocka_unit_test(test_lea),
 		cmocka_unit_test(test_far_pointers),
 		cmocka_unit_test(test_moves_of_segments),
-		cmocka_unit_test(test_bits),
+		cmocka_unit_test(test_bits_in_16_bit_code),
 		cmocka_unit_test(test_conditions_of_16_bits),
 		cmocka_unit_test(test_branches_of_16_bits),
 		cmocka_unit_test(test_branches_of_32_bits),
