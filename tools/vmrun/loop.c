@@ -1,25 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "loop.h"
 
+#define EVENTS_MAX	16		/* at a time */
+#define WAKE_UP		LOOP_MAX	/* stands for wake_fd among the sources' numbers */
+
+/* Who it is: the number of a source, and, since that may be another's by then, its descriptor. */
+static int watch(const struct loop *loop, int i, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t)i << 32 | (uint32_t)fd };
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &e);
+}
+
 int loop_create(struct loop *loop, struct error *err)
 {
 	memset(loop, 0, sizeof(*loop));
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (loop->wake_fd < 0)
-		return failed(err, "eventfd: %s", strerror(errno));
-	return 0;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->wake_fd >= 0 && loop->epoll_fd >= 0 && !watch(loop, WAKE_UP, loop->wake_fd))
+		return 0;
+	failed(err, "eventfd and epoll: %s", strerror(errno));
+	loop_destroy(loop);
+	return -1;
 }
 
 void loop_destroy(struct loop *loop)
 {
 	if (loop->wake_fd > 0)
 		close(loop->wake_fd);
-	loop->wake_fd = -1;
+	if (loop->epoll_fd > 0)
+		close(loop->epoll_fd);
+	loop->wake_fd = loop->epoll_fd = -1;
 }
 
 int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void *), void *opaque,
@@ -31,25 +48,29 @@ int loop_add(struct loop *loop, int fd, bool (*want)(void *), void (*ready)(void
 		;
 	if (i == LOOP_MAX)
 		return failed(err, "more than %d event sources", LOOP_MAX);
-	loop->sources[i] = (struct loop_source) { fd, want, ready, opaque };
+	loop->sources[i] = (struct loop_source) { fd, want, ready, opaque, false, false };
 	if (i == loop->nr)
 		loop->nr++;
 	return 0;
 }
 
-static bool never(void *opaque)
+static void unwatch(const struct loop *loop, struct loop_source *s)
 {
-	(void)opaque;
-	return false;
+	if (s->watched)
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+	s->watched = false;
 }
 
 void loop_remove(struct loop *loop, int fd)
 {
 	int i;
 
-	for (i = 0; i < loop->nr; i++)
-		if (loop->sources[i].fd == fd)
-			loop->sources[i] = (struct loop_source) { .fd = -1, .want = never };
+	for (i = 0; i < loop->nr; i++) {
+		if (loop->sources[i].fd != fd)
+			continue;
+		unwatch(loop, &loop->sources[i]);
+		loop->sources[i] = (struct loop_source) { .fd = -1 };
+	}
 }
 
 void loop_wake(struct loop *loop)
@@ -92,43 +113,82 @@ void loop_remove_poller(struct loop *loop, struct loop_poller *p)
 			loop->pollers[i--] = loop->pollers[--loop->nr_pollers];
 }
 
-static void dispatch_sources(struct loop *loop, const struct pollfd *fds, int n)
+/* Those that epoll doesn't take are left for poll(). Return: how many, with their numbers. */
+static int prepare_sources(struct loop *loop, struct pollfd *fds, int *numbers)
 {
-	int i;
+	int i, n = 0;
 
-	for (i = 0; i < n && !atomic_load(&loop->stop); i++)
-		if (fds[i].fd >= 0 && fds[i].revents && fds[i].fd == loop->sources[i].fd)
-			loop->sources[i].ready(loop->sources[i].opaque);
+	for (i = 0; i < loop->nr; i++) {
+		struct loop_source *s = &loop->sources[i];
+
+		if (s->fd < 0)
+			continue;
+		if (s->want && !s->want(s->opaque)) {
+			unwatch(loop, s);
+			continue;
+		}
+		if (!s->watched && !s->unable) {
+			s->watched = !watch(loop, i, s->fd);
+			s->unable = !s->watched;
+		}
+		if (!s->unable)
+			continue;
+		numbers[n] = i;
+		fds[n++] = (struct pollfd) { .fd = s->fd, .events = POLLIN };
+	}
+	return n;
+}
+
+static void dispatch(struct loop *loop, unsigned int i, int fd)
+{
+	struct loop_source *s = &loop->sources[i];
+
+	if (i == WAKE_UP)
+		loop_drain_wakeups(loop);
+	else if (s->fd == fd && !atomic_load(&loop->stop))
+		s->ready(s->opaque);
+}
+
+/* Return: how many events there are, or -1. */
+static int wait_for_events(struct loop *loop, struct epoll_event *events, struct pollfd *fds, int n,
+			   int timeout)
+{
+	fds[0] = (struct pollfd) { .fd = loop->epoll_fd, .events = POLLIN };
+	if (n > 1) {
+		if (poll(fds, n, timeout) < 0)
+			return -1;
+		if (!fds[0].revents)
+			return 0;
+		timeout = 0;
+	}
+	return epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout);
 }
 
 int loop_once(struct loop *loop, int timeout, struct error *err)
 {
-	struct pollfd fds[LOOP_MAX + 1 + LOOP_POLLED];
-	int i, n = loop->nr, at = n + 1, start[LOOP_POLLERS + 1];
+	struct pollfd fds[1 + LOOP_MAX + LOOP_POLLED];
+	int i, n, nr_events, start[LOOP_POLLERS + 1], numbers[LOOP_MAX];
+	struct epoll_event events[EVENTS_MAX];
+	int at = n = 1 + prepare_sources(loop, fds + 1, numbers);
 
-	for (i = 0; i < n; i++) {
-		const struct loop_source *s = &loop->sources[i];
-
-		fds[i].fd = !s->want || s->want(s->opaque) ? s->fd : -1;
-		fds[i].events = POLLIN;
-	}
-	fds[n].fd = loop->wake_fd;
-	fds[n].events = POLLIN;
 	for (i = 0; i < loop->nr_pollers; i++) {
 		struct loop_poller *p = loop->pollers[i];
 
 		start[i] = at;
-		at += p->prepare(p->opaque, fds + at, LOOP_MAX + 1 + LOOP_POLLED - at, &timeout);
+		at += p->prepare(p->opaque, fds + at, 1 + LOOP_MAX + LOOP_POLLED - at, &timeout);
 	}
 	start[i] = at;
-	if (poll(fds, at, timeout) < 0)
+	nr_events = wait_for_events(loop, events, fds, at, timeout);
+	if (nr_events < 0)
 		return errno == EINTR ? 0 : failed(err, "poll: %s", strerror(errno));
-	if (fds[n].revents)
-		loop_drain_wakeups(loop);
 	for (i = 0; i < loop->nr_pollers; i++)
 		loop->pollers[i]->dispatch(loop->pollers[i]->opaque, fds + start[i],
 					   start[i + 1] - start[i]);
-	dispatch_sources(loop, fds, n);
+	for (i = 0; i < nr_events; i++)
+		dispatch(loop, events[i].data.u64 >> 32, (uint32_t)events[i].data.u64);
+	for (i = 1; i < n; i++)
+		if (fds[i].revents)
+			dispatch(loop, numbers[i - 1], fds[i].fd);
 	return 0;
 }
 

@@ -19,6 +19,8 @@ struct loop_source {
 	bool (*want)(void *opaque);
 	void (*ready)(void *opaque);
 	void *opaque;
+	bool unable;			/* to be in the epoll set: a file */
+	bool watched;			/* it is in there */
 };
 
 /* Who has many descriptors, and others each time. */
@@ -36,6 +38,7 @@ struct loop {
 	struct loop_poller *pollers[LOOP_POLLERS];
 	int nr_pollers;
 	int wake_fd;
+	int epoll_fd;			/* what stays the same from wait to wait */
 	atomic_bool stop;
 };
 
