@@ -160,6 +160,19 @@ GROUPS = [
         ],
     ),
     (
+        "vmrun, and its devices (Debian's kernel in a guest with a virtio disk and the user network)",
+        [
+            Row("blk_read_4k", "4 KiB read from the disk (O_DIRECT), one after another", SAME, chart=True, short=True),
+            Row("blk_write_4k", "4 KiB written to it", SAME, chart=True),
+            Row("blk_flush", "the disk flushed (fdatasync)", SAME),
+            Row("net_ping", "a ping to the gateway, and its answer", SAME, chart=True, short=True),
+            Row("net_udp_echo", "a datagram to a server on the host, and its answer", SAME, chart=True),
+            Row("start_to_first_instruction", "vmrun: from execve to the guest's first instruction",
+                SAME, chart=True, short=True),
+            Row("bytes_of_vmrun", "vmrun's private memory, in bytes, without the guest's RAM", SAME),
+        ],
+    ),
+    (
         "Emulation, where the CPU can't run the guest",
         [Row("real_mode_instruction", "an instruction of real mode; KVM without EPT has the CPU's "
              "virtual-8086 mode", None)],
@@ -172,3 +185,6 @@ ELSEWHERE = ["xsetbv", "irqfd_to_a_running_guest", "ipi_between_running_vcpus", 
              "floor_of_a_cache_line"]
 ELSEWHERE_CPU = "corei7_haswell_4770"
 LOADS = [row.name for _, rows in GROUPS for row in rows if row.goal == LOAD]
+MACHINE = [row.name for title, rows in GROUPS for row in rows if title.startswith("vmrun")]
+# Those that need a guest with Debian's kernel, by the session's functions that run it.
+GUESTS = {"debian": LOADS, "machine": MACHINE}
