@@ -18,6 +18,8 @@ _start:
 	mov	$trampoline_end - trampoline, %ecx
 	rep movsb
 	mov	$0xfee00300, %ebx
+	# the local APIC on: without, KVM may not know the vCPU that was made last, and loses the INIT
+	movl	$0x1ff, -0x210(%rbx)
 	movl	$1 << 24, 0x10(%rbx)
 	movl	$0x4500, (%rbx)
 	movl	$1 << 24, 0x10(%rbx)
