@@ -81,7 +81,7 @@ static int highest_irr(struct lapic *apic)
 	int word;
 
 	while ((hints = READ_ONCE(apic->irr_maybe_any))) {
-		word = __fls(hints) / BITS_PER_BYTE;
+		word = __fls(hints) / 8;
 		collect_posted(apic);
 		bits = lapic_reg(apic, LAPIC_IRR + word * VECTOR_BITMAP_STEP);
 		if (bits)
