@@ -98,6 +98,35 @@ static void memory_comes_back(void **state)
 	mem_destroy(&b);
 }
 
+static const char *why_not(struct disk *d, const struct fields *saved)
+{
+	static struct fields f;
+
+	f = (struct fields){ .loading = true, .bytes = saved->bytes, .size = saved->size };
+	snapshot_disk_fields(d, &f);
+	return f.why;
+}
+
+static void disk_must_be_as_it_was(void **state)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1000 } };
+	struct disk d = { .path = "disk.img", .fd = open("/tmp", O_TMPFILE | O_RDWR, 0600) };
+	struct disk copy = { .path = "copy.img", .fd = open("/tmp", O_TMPFILE | O_RDWR, 0600) };
+	struct fields saved = {};
+
+	(void)state;
+	snapshot_disk_fields(&d, &saved);
+	assert_null(why_not(&d, &saved));
+	assert_int_equal(futimens(d.fd, times), 0);
+	assert_non_null(strstr(why_not(&d, &saved), "disk.img was written to after"));
+	assert_null(why_not(&copy, &saved));
+	d.readonly = true;
+	assert_null(why_not(&d, &saved));
+	free(saved.bytes);
+	close(d.fd);
+	close(copy.fd);
+}
+
 static void damaged_files_are_refused(void **state)
 {
 	struct guest_mem mem;
@@ -436,6 +465,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_comes_back),
+		cmocka_unit_test(disk_must_be_as_it_was),
 		cmocka_unit_test(damaged_files_are_refused),
 		cmocka_unit_test(hostile_files_are_refused),
 		cmocka_unit_test(other_versions_are_named),

@@ -38,5 +38,7 @@ bool disk_read(const struct disk *d, uint64_t offset, void *buf, size_t len);
 bool disk_write(const struct disk *d, uint64_t offset, const void *buf, size_t len);
 /* What was written is on the medium. */
 bool disk_flush(const struct disk *d);
+/* Which file it is, and when it was last written to (ns); all 0: a block device, nobody knows. */
+struct disk_stamp { uint64_t dev, inode, written; } disk_stamp(const struct disk *d);
 
 #endif

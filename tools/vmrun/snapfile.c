@@ -9,7 +9,7 @@
 
 #include "snapfile.h"
 
-#define VERSION		1
+#define VERSION		2
 #define END		"end"
 
 static const struct header {

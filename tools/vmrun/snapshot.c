@@ -10,6 +10,7 @@
 
 #define COMMAND		"command"
 #define ROM		"rom"
+#define DISK		"disk"
 #define RAM		"ram"
 
 /* What the rest is made by. */
@@ -59,6 +60,34 @@ static int flush_disks(const struct machine *m, struct error *err)
 	return 0;
 }
 
+/*
+ * A guest that finds another disk than it knows destroys its file system. A copy of the file, which
+ * may be from the right moment, is another file.
+ */
+void snapshot_disk_fields(void *disk, struct fields *f)
+{
+	const struct disk *d = disk;
+	struct disk_stamp now = disk_stamp(d), then = now;
+
+	FIELD(f, then);
+	if (fields_loaded(f) && !d->readonly && then.dev == now.dev && then.inode == now.inode &&
+	    then.written != now.written)
+		fields_fail(f, "%s was written to after the snapshot: "
+			    "--disk can name a copy that wasn't", d->path);
+}
+
+static int save_disks(struct machine *m, struct snapfile *s, struct error *err)
+{
+	unsigned int i;
+
+	if (flush_disks(m, err))
+		return -1;
+	for (i = 0; i < m->nr_disks; i++)
+		if (snapfile_save(s, DISK, snapshot_disk_fields, &m->disks[i], err))
+			return -1;
+	return 0;
+}
+
 static int save_devices(struct machine *m, struct snapfile *s, struct error *err)
 {
 	unsigned int i;
@@ -69,7 +98,7 @@ static int save_devices(struct machine *m, struct snapfile *s, struct error *err
 		if (c->fields && snapfile_save(s, c->name, c->fields, m->devices.made[i].dev, err))
 			return -1;
 	}
-	return flush_disks(m, err);
+	return save_disks(m, s, err);
 }
 
 static int save_vm(struct machine *m, struct snapfile *s, struct error *err)
@@ -193,6 +222,9 @@ static int load_devices(struct machine *m, struct error *err)
 					       m->devices.made[i].dev, err))
 			return -1;
 	}
+	for (i = 0; i < m->nr_disks; i++)
+		if (snapfile_load(&m->snapshot, DISK, snapshot_disk_fields, &m->disks[i], err))
+			return -1;
 	return 0;
 }
 

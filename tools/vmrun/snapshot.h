@@ -31,4 +31,7 @@ int snapshot_save_memory(const struct guest_mem *mem, struct snapfile *s, struct
 int snapshot_load_memory(const struct guest_mem *mem, struct snapfile *s,
 			 struct snapfile_section *h, struct error *err);
 
+/* Of a struct disk: it must be as it was. */
+void snapshot_disk_fields(void *disk, struct fields *f);
+
 #endif
