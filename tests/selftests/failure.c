@@ -106,13 +106,14 @@ static const struct refused {
 	void (*spoil)(struct minivmm_regs *r, struct minivmm_sregs *s);
 	const char *section, *rule;
 	bool emulated;	/* without unrestricted guest, when the CPU isn't asked at all */
+	bool not_kvms;	/* KVM doesn't look at that, and asks the CPU */
 } refused[] = {
 	{ "RFLAGS", reserved_flag, "RIP, RFLAGS, and SSP", "reserved bits of RFLAGS" },
 	{ "CS", unreadable_code, "Guest Segment Registers: CS", "must be accessed code", true },
 	{ "GDTR", gdt_in_the_hole, "Descriptor-Table Registers", "GUEST_GDTR_BASE" },
 	{ "SS", stack_of_code, "Guest Segment Registers: SS", "must be 3 or 7", true },
-	{ "ES", short_limit, "Guest Segment Registers: ES", "G must be 0", true },
-	{ "TR", tr_of_data, "Guest Segment Registers: TR", "S must be 0", true },
+	{ "ES", short_limit, "Guest Segment Registers: ES", "G must be 0", true, true },
+	{ "TR", tr_of_data, "Guest Segment Registers: TR", "S must be 0", true, true },
 };
 
 /* True: it was. */
@@ -124,8 +125,7 @@ static bool run_refused(struct vcpu *v, const struct refused *row)
 	row->spoil(&regs, &sregs);
 	set_sregs(v, &sregs);
 	set_regs(v, &regs);
-	/* whether a limit fits its granularity KVM doesn't look at, it leaves that to the CPU */
-	if (row->emulated && !is_unrestricted() && !(opt.oracle && row->spoil == short_limit)) {
+	if (row->emulated && !is_unrestricted() && !(opt.oracle && row->not_kvms)) {
 		RUN_TO(v, MINIVMM_EXIT_HLT);
 		return false;
 	}

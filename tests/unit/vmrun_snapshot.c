@@ -107,24 +107,44 @@ static const char *why_not(struct disk *d, const struct fields *saved)
 	return f.why;
 }
 
+static void open_disk(struct disk *d, const char *name, bool readonly)
+{
+	const struct drive_options o = { .path = name, .readonly = readonly };
+
+	assert_int_equal(disk_open(d, &o, &err), 0);
+}
+
 static void disk_must_be_as_it_was(void **state)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1000 } };
-	struct disk d = { .path = "disk.img", .fd = open("/tmp", O_TMPFILE | O_RDWR, 0600) };
-	struct disk copy = { .path = "copy.img", .fd = open("/tmp", O_TMPFILE | O_RDWR, 0600) };
+	char name[] = "/tmp/vmrun-disk-XXXXXX", copy[] = "/tmp/vmrun-copy-XXXXXX";
 	struct fields saved = {};
+	struct disk d;
+	int i;
 
 	(void)state;
+	assert_int_equal(ftruncate(mkstemp(name), 4096) | ftruncate(mkstemp(copy), 4096), 0);
+	open_disk(&d, name, false);
 	snapshot_disk_fields(&d, &saved);
+	disk_close(&d);
+	for (i = 0; i < 2; i++) {	/* to open it is no change */
+		open_disk(&d, name, false);
+		assert_null(why_not(&d, &saved));
+		disk_close(&d);
+	}
+	assert_int_equal(utimensat(AT_FDCWD, name, times, 0), 0);
+	open_disk(&d, name, false);
+	assert_non_null(strstr(why_not(&d, &saved), "was written to after the snapshot"));
+	disk_close(&d);
+	open_disk(&d, name, true);
 	assert_null(why_not(&d, &saved));
-	assert_int_equal(futimens(d.fd, times), 0);
-	assert_non_null(strstr(why_not(&d, &saved), "disk.img was written to after"));
-	assert_null(why_not(&copy, &saved));
-	d.readonly = true;
+	disk_close(&d);
+	open_disk(&d, copy, false);
 	assert_null(why_not(&d, &saved));
+	disk_close(&d);
 	free(saved.bytes);
-	close(d.fd);
-	close(copy.fd);
+	unlink(name);
+	unlink(copy);
 }
 
 static void damaged_files_are_refused(void **state)

@@ -49,12 +49,35 @@ static int lock(const struct disk *d, struct error *err)
 	return failed(err, "%s: can't be locked: %s", d->path, strerror(errno));
 }
 
-/* Behind its end a hole can be punched without a change to a file, if the host can do it at all. */
-static bool is_sparse(const struct disk *d, mode_t mode)
+struct disk_stamp disk_stamp(const struct disk *d)
 {
+	struct stat st;
+
+	/* glibc's fstat() is newfstatat(), which the sandbox refuses */
+	if (syscall(SYS_fstat, d->fd, &st) || !S_ISREG(st.st_mode))
+		return (struct disk_stamp){};
+	return (struct disk_stamp){
+		.dev = st.st_dev,
+		.inode = st.st_ino,
+		.written = st.st_mtim.tv_sec * 1000000000ULL + st.st_mtim.tv_nsec,
+	};
+}
+
+/*
+ * Behind its end a hole can be punched without a change to a file but for its time, if the host can do
+ * it at all. The time is put back, if that is allowed: a snapshot's disk is known by it.
+ */
+static bool is_sparse(const struct disk *d, const struct stat *st)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, st->st_mtim };
 	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-	return !d->readonly && (S_ISBLK(mode) || !fallocate(d->fd, punch, d->size, DISK_SECTOR));
+	if (d->readonly || S_ISBLK(st->st_mode))
+		return !d->readonly;
+	if (fallocate(d->fd, punch, d->size, DISK_SECTOR))
+		return false;
+	futimens(d->fd, times);
+	return true;
 }
 
 static int check(struct disk *d, struct error *err)
@@ -72,7 +95,8 @@ static int check(struct disk *d, struct error *err)
 	/* Now that it is no FIFO: io_uring would take it as a wish for EAGAIN. */
 	if (fcntl(d->fd, F_SETFL, 0) || fstat(d->fd, &st))
 		return failed(err, "%s: %s", d->path, strerror(errno));
-	d->sparse = is_sparse(d, st.st_mode);
+	d->found = disk_stamp(d);
+	d->sparse = is_sparse(d, &st);
 	return 0;
 }
 
@@ -145,18 +169,4 @@ bool disk_write(const struct disk *d, uint64_t offset, const void *buf, size_t l
 bool disk_flush(const struct disk *d)
 {
 	return !fdatasync(d->fd);
-}
-
-struct disk_stamp disk_stamp(const struct disk *d)
-{
-	struct stat st;
-
-	/* glibc's fstat() is newfstatat(), which the sandbox refuses */
-	if (syscall(SYS_fstat, d->fd, &st) || !S_ISREG(st.st_mode))
-		return (struct disk_stamp){};
-	return (struct disk_stamp){
-		.dev = st.st_dev,
-		.inode = st.st_ino,
-		.written = st.st_mtim.tv_sec * 1000000000ULL + st.st_mtim.tv_nsec,
-	};
 }

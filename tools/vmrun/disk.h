@@ -21,12 +21,18 @@ struct drive_options {
 	bool threads;			/* not by io_uring */
 };
 
+/* Which file it is, and when it was last written to (ns); all 0: a block device, nobody knows. */
+struct disk_stamp {
+	uint64_t dev, inode, written;
+};
+
 struct disk {
 	const char *path;
 	int fd;
 	uint64_t size;			/* bytes, in whole sectors: a partial one ends in zeros */
 	bool cdrom, readonly, ide, threads;
 	bool sparse;			/* what isn't needed can be given back */
+	struct disk_stamp found;	/* when it was opened */
 };
 
 /* Locked against other programs that do so: for writing, nobody else may use it. */
@@ -38,7 +44,7 @@ bool disk_read(const struct disk *d, uint64_t offset, void *buf, size_t len);
 bool disk_write(const struct disk *d, uint64_t offset, const void *buf, size_t len);
 /* What was written is on the medium. */
 bool disk_flush(const struct disk *d);
-/* Which file it is, and when it was last written to (ns); all 0: a block device, nobody knows. */
-struct disk_stamp { uint64_t dev, inode, written; } disk_stamp(const struct disk *d);
+/* Now. */
+struct disk_stamp disk_stamp(const struct disk *d);
 
 #endif

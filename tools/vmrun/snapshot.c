@@ -67,7 +67,7 @@ static int flush_disks(const struct machine *m, struct error *err)
 void snapshot_disk_fields(void *disk, struct fields *f)
 {
 	const struct disk *d = disk;
-	struct disk_stamp now = disk_stamp(d), then = now;
+	struct disk_stamp now = f->loading ? d->found : disk_stamp(d), then = now;
 
 	FIELD(f, then);
 	if (fields_loaded(f) && !d->readonly && then.dev == now.dev && then.inode == now.inode &&
