@@ -295,6 +295,11 @@ static bool is_set(const char *module, const char *parameter)
 	return c == 'Y';
 }
 
+bool is_on(const char *parameter)
+{
+	return is_set(opt.oracle ? "kvm_intel" : "minivmm", parameter);
+}
+
 bool kvm_has(const char *parameter)
 {
 	return is_set("kvm_intel", parameter);

@@ -71,6 +71,7 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void skip_on_bochs(const char *why);
 bool on_bochs(void);
 bool kvm_has(const char *parameter);	/* of kvm_intel: ept, unrestricted_guest, … */
+bool is_on(const char *parameter);	/* of the module under test: vnmi, … */
 bool is_unrestricted(void);		/* the CPU itself runs real mode and states near to it */
 
 /*
