@@ -7,9 +7,7 @@ enum { NP, P66, PF3, PF2 };	/* VEX's prefix */
 static enum emu_result set_result(struct emu *e, u64 result, u64 mask, u64 flags)
 {
 	e->dst.val = emu_mask(result, e->dst.size);
-	flags |= e->dst.val ? 0 : ZF;
-	flags |= e->dst.val >> (8 * e->dst.size - 1) ? SF : 0;
-	set_flags(e, mask, flags);
+	set_flags(e, mask, flags | result_flags(result, e->dst.size));
 	return EMU_OK;
 }
 

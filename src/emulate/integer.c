@@ -14,15 +14,7 @@ static u64 sign_bit(unsigned int size)
 	return 1ull << (8 * size - 1);
 }
 
-/* PF, ZF and SF of a result. */
-static inline u64 result_flags(u64 result, unsigned int size)
-{
-	u64 top = result << (64 - 8 * size);
-
-	return (__builtin_parity(result & 0xff) ? 0 : PF) | (top ? 0 : ZF) | (top >> 56 & SF);
-}
-
-/* ... and CF, OF, AF from the vector of carries (borrows) out of each bit. */
+/* CF, OF, AF from the vector of carries (borrows) out of each bit. */
 static inline u64 carry_flags(u64 carries, unsigned int size)
 {
 	u64 top = carries << (64 - 8 * size);

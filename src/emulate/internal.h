@@ -88,6 +88,14 @@ static inline void set_flags(struct emu *e, u64 mask, u64 flags)
 	e->out.rflags = (e->out.rflags & ~mask) | (flags & mask);
 }
 
+/* PF, ZF and SF of a result. */
+static inline u64 result_flags(u64 result, unsigned int size)
+{
+	u64 top = result << (64 - 8 * size);
+
+	return (__builtin_parity(result & 0xff) ? 0 : PF) | (top ? 0 : ZF) | (top >> 56 & SF);
+}
+
 static inline u64 sign_extend(u64 value, unsigned int size)
 {
 	unsigned int shift = 64 - 8 * size;
