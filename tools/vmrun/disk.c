@@ -49,18 +49,23 @@ static int lock(const struct disk *d, struct error *err)
 	return failed(err, "%s: can't be locked: %s", d->path, strerror(errno));
 }
 
+static struct disk_stamp stamp_of(const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return (struct disk_stamp){};
+	return (struct disk_stamp){
+		.dev = st->st_dev,
+		.inode = st->st_ino,
+		.written = st->st_mtim.tv_sec * 1000000000ULL + st->st_mtim.tv_nsec,
+	};
+}
+
 struct disk_stamp disk_stamp(const struct disk *d)
 {
 	struct stat st;
 
 	/* glibc's fstat() is newfstatat(), which the sandbox refuses */
-	if (syscall(SYS_fstat, d->fd, &st) || !S_ISREG(st.st_mode))
-		return (struct disk_stamp){};
-	return (struct disk_stamp){
-		.dev = st.st_dev,
-		.inode = st.st_ino,
-		.written = st.st_mtim.tv_sec * 1000000000ULL + st.st_mtim.tv_nsec,
-	};
+	return syscall(SYS_fstat, d->fd, &st) ? (struct disk_stamp){} : stamp_of(&st);
 }
 
 /*
@@ -72,8 +77,10 @@ static bool is_sparse(const struct disk *d, const struct stat *st)
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, st->st_mtim };
 	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-	if (d->readonly || S_ISBLK(st->st_mode))
-		return !d->readonly;
+	if (d->readonly)
+		return false;
+	if (S_ISBLK(st->st_mode))
+		return true;
 	if (fallocate(d->fd, punch, d->size, DISK_SECTOR))
 		return false;
 	futimens(d->fd, times);
@@ -95,7 +102,7 @@ static int check(struct disk *d, struct error *err)
 	/* Now that it is no FIFO: io_uring would take it as a wish for EAGAIN. */
 	if (fcntl(d->fd, F_SETFL, 0) || fstat(d->fd, &st))
 		return failed(err, "%s: %s", d->path, strerror(errno));
-	d->found = disk_stamp(d);
+	d->found = stamp_of(&st);
 	d->sparse = is_sparse(d, &st);
 	return 0;
 }
