@@ -55,6 +55,20 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
+/* Return: whether there is something in it. */
+static bool read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return n > 0;
+}
+
 static bool can_offline_cpu1(void)
 {
 	return access("/sys/devices/system/cpu/cpu1/online", W_OK) == 0;
@@ -148,14 +162,11 @@ TEST(suspend_under_running_guests)
 {
 	struct runner *r[2];
 	struct vcpu *v[2];
-	char ways[64] = "";
-	int fd;
+	char ways[64];
 
 	if (access("/sys/power/pm_test", W_OK))
 		skip("this kernel can't test suspend (CONFIG_PM_DEBUG)");
-	fd = open("/sys/power/mem_sleep", O_RDONLY);
-	CHECK(read(fd, ways, sizeof(ways) - 1) > 0);
-	close(fd);
+	CHECK(read_file("/sys/power/mem_sleep", ways, sizeof(ways)));
 	if (!strstr(ways, "[deep]"))
 		skip("to this kernel suspend is to be idle: no CPU is switched off");
 	for (int i = 0; i < 2; i++)
@@ -178,13 +189,11 @@ TEST(suspend_under_running_guests)
 
 static bool any_cpu_in_vmx_operation(void)
 {
-	char digits[64] = "";
-	int fd = open(VMXE, O_RDONLY);
+	char digits[64];
 
-	if (fd < 0)
+	if (access(VMXE, F_OK))
 		skip("only the lab tells which CPUs are in VMX operation");
-	CHECK(read(fd, digits, sizeof(digits) - 1) > 0);
-	close(fd);
+	CHECK(read_file(VMXE, digits, sizeof(digits)));
 	return strchr(digits, '1');
 }
 

@@ -475,6 +475,21 @@ static void test_conditions_of_16_bits(void **state)
 	model_free(by);
 }
 
+/* JMP and CALL by the address at BX or EBX, where target is, and to BX itself, which is BUF. */
+static void indirect_branches(struct model *m, u8 jmp, u8 call, unsigned int size, u64 target)
+{
+	RUN(m, 0xff, jmp);
+	assert_int_equal(m->e.rip, target);
+	RUN(m, 0xff, call);
+	assert_int_equal(m->e.rip, target);
+	assert_int_equal(model_get(m, STACK - size, size), MODEL_CODE + 2);
+	RUN(m, 0xff, 0xe3);
+	assert_int_equal(m->e.rip, BUF);
+	RUN(m, 0xff, 0xd3);
+	assert_int_equal(m->e.rip, BUF);
+	assert_int_equal(model_get(m, STACK - 2 * size, size), MODEL_CODE + 2);
+}
+
 static void test_branches_of_16_bits(void **state)
 {
 	struct model *m = new_guest(EMU_REAL);
@@ -495,16 +510,7 @@ static void test_branches_of_16_bits(void **state)
 	assert_int_equal(m->regs[EMU_RSP], STACK);
 	m->regs[EMU_RBX] = 0xffff0000 | BUF;
 	model_set(m, BUF, 0x55552468, 4);
-	RUN(m, 0xff, 0x27);				/* jmp *(%bx) */
-	assert_int_equal(m->e.rip, 0x2468);
-	RUN(m, 0xff, 0x17);				/* call */
-	assert_int_equal(m->e.rip, 0x2468);
-	assert_int_equal(model_get(m, STACK - 2, 2), MODEL_CODE + 2);
-	RUN(m, 0xff, 0xe3);				/* jmp *%bx */
-	assert_int_equal(m->e.rip, BUF);
-	RUN(m, 0xff, 0xd3);
-	assert_int_equal(m->e.rip, BUF);
-	assert_int_equal(model_get(m, STACK - 4, 2), MODEL_CODE + 2);
+	indirect_branches(m, 0x27, 0x17, 2, 0x2468);
 	RUN(m, 0xc2, 0x06, 0x00);
 	assert_int_equal(m->e.rip, MODEL_CODE + 2);
 	assert_int_equal(m->regs[EMU_RSP], STACK + 4);
@@ -516,16 +522,7 @@ static void test_branches_of_32_bits(void **state)
 	struct model *m = new_guest(EMU_PROT32);
 
 	model_set(m, BUF, 0x12345678, 4);
-	RUN(m, 0xff, 0x23);				/* jmp *(%ebx) */
-	assert_int_equal(m->e.rip, 0x12345678);
-	RUN(m, 0xff, 0x13);
-	assert_int_equal(m->e.rip, 0x12345678);
-	assert_int_equal(model_get(m, STACK - 4, 4), MODEL_CODE + 2);
-	RUN(m, 0xff, 0xe3);				/* jmp *%ebx */
-	assert_int_equal(m->e.rip, BUF);
-	RUN(m, 0xff, 0xd3);
-	assert_int_equal(m->e.rip, BUF);
-	assert_int_equal(model_get(m, STACK - 8, 4), MODEL_CODE + 2);
+	indirect_branches(m, 0x23, 0x13, 4, 0x12345678);
 	model_free(m);
 }
 
