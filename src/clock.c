@@ -186,12 +186,6 @@ void clock_resume(void)
 
 /* ---- the TSC --------------------------------------------------------------------------------- */
 
-/* The host TSC as this vCPU has it: never less than it was, even where CPUs' TSCs differ. */
-static u64 vcpu_host_tsc(const struct vcpu *vcpu)
-{
-	return rdtsc() + vcpu->tsc_shift;
-}
-
 static u64 scaled(const struct vcpu *vcpu, u64 ticks)
 {
 	return vcpu->tsc_ratio ? mul_u64_u64_shr(ticks, vcpu->tsc_ratio, 48) : ticks;

@@ -1182,6 +1182,8 @@ int emulate_run(struct vcpu *vcpu)
 	struct emulator *em;
 
 	do {
+		if (vcpu->timer_at)
+			lapic_timer_sleep(vcpu);
 		if (vcpu_take_request(vcpu, REQ_EVENT) || vcpu->exception.pending ||
 		    hw_interrupt_allowed(vcpu)) {
 			r = events_deliver(vcpu);

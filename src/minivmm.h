@@ -26,6 +26,7 @@
 #include <linux/srcu.h>
 #include <linux/types.h>
 #include <asm/fpu/types.h>
+#include <asm/msr.h>
 #include <asm/processor-flags.h>
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
@@ -336,6 +337,7 @@ struct vcpu {
 	u64 tsc_ratio;			/* of the guest's rate to the host's, << 48; 0: it's the same */
 	u32 tsc_khz;			/* the guest's */
 	u64 tsc_shift;			/* what tsc_offset has of jumps of the host's TSC */
+	u64 timer_at;			/* vcpu_host_tsc() when its CPU leaves the guest; 0: never */
 	u64 tsc_at_put;
 	struct {
 		u64 clock, steal;	/* MSRs */
@@ -383,6 +385,7 @@ bool hw_has_ept(void);
 bool hw_has_unrestricted_guest(void);
 bool hw_has_ept_ad(void);
 bool hw_has_pml(void);
+bool hw_has_timer(void);	/* it leaves the guest at vcpu->timer_at, and calls lapic_timer_due() */
 /* Large pages may not be executable (the ITLB_MULTIHIT erratum, and the host mitigates it). */
 bool hw_no_exec_large_pages(void);
 /* Largest page level that EPT maps: 1 = 4K, 2 = 2M, 3 = 1G. */
@@ -809,6 +812,8 @@ bool irq_to_inject(struct vcpu *vcpu);
 /* The last thing before an entry: tells the CPU what it is to deliver. vcpu, preemption off. */
 void lapic_prepare(struct vcpu *vcpu);
 void lapic_ended(struct vcpu *vcpu, u8 vector);	/* by the CPU; someone wants to know. vcpu. */
+void lapic_timer_due(struct vcpu *vcpu);	/* vcpu->timer_at has come. vcpu; interrupts may be off */
+void lapic_timer_sleep(struct vcpu *vcpu);	/* it is about to halt, or to be emulated. vcpu. */
 int irq_acknowledge(struct vcpu *vcpu);	/* its vector, now in service; -1 = none after all */
 bool irq_client_may_inject(struct vcpu *vcpu);	/* INTERRUPT's vector would get to the CPU */
 bool irq_pics_in_kernel(struct vcpu *vcpu);
@@ -836,6 +841,12 @@ void *coalesced_ring(struct vm *vm);	/* a page for the client to map; NULL: no m
 void coalesced_destroy(struct vm *vm);
 
 /* ---- clock.c: TSC, kvmclock, steal time ------------------------------------------------------- */
+
+/* The host TSC as this vCPU has it: never less than it was, even where CPUs' TSCs differ. */
+static inline u64 vcpu_host_tsc(const struct vcpu *vcpu)
+{
+	return rdtsc() + vcpu->tsc_shift;
+}
 
 /* What the guest's TSC reads when the host's is at host_tsc. */
 static inline u64 tsc_of_guest(const struct vcpu *vcpu, u64 host_tsc)

@@ -376,6 +376,8 @@ static int vcpu_block(struct vcpu *vcpu)
 	bool halted = vcpu->mp_state == MP_HALTED;
 	u64 start = halted && READ_ONCE(halt_poll_ns) ? ktime_get_ns() : 0;
 
+	if (vcpu->timer_at)
+		lapic_timer_sleep(vcpu);
 	if (!start || !poll_for_wake_event(vcpu, allowed, start))
 		rcuwait_wait_event(&vcpu->wait,
 				   halted ? has_wake_event(vcpu, allowed) : lapic_has_events(vcpu),

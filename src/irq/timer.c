@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The local APIC's timer: one-shot, periodic and TSC-deadline, on one hrtimer.
+ * The local APIC's timer: one-shot, periodic and TSC-deadline.
+ *
+ * What happens once is counted by the CPU, where it can, while the vCPU runs: vcpu->timer_at says when
+ * it is to leave the guest. A vCPU that is halted, and what is periodic, uses an hrtimer.
  *
  * The hrtimer's callback only sets a flag and kicks the vCPU, which makes an interrupt of the flag
  * on its way into the guest (timer_deliver()): so everything else here is the vCPU's thread's, and
@@ -53,6 +56,64 @@ static void start_hrtimer(struct lapic_timer *timer, u64 at)
 	hrtimer_start(&timer->hrtimer, ns_to_ktime(at), HRTIMER_MODE_ABS_PINNED_HARD);
 }
 
+/* Not where TSCs differ or stop: it would come when the clock says something else. */
+static bool cpu_counts(struct lapic *apic)
+{
+	return apic->timer.mode != TIMER_PERIODIC && hw_has_timer() && vcpu_runnable(apic->vcpu) &&
+	       tsc_khz && !check_tsc_unstable();
+}
+
+/* It expires ns after now. */
+static void arm(struct lapic *apic, u64 now, u64 ns)
+{
+	struct vcpu *vcpu = apic->vcpu;
+
+	if (cpu_counts(apic))
+		vcpu->timer_at = vcpu_host_tsc(vcpu) + mul_u64_u32_div(ns, tsc_khz, USEC_PER_SEC) + 1;
+	else
+		start_hrtimer(&apic->timer, now + ns);
+}
+
+static void disarm(struct lapic *apic)
+{
+	hrtimer_cancel(&apic->timer.hrtimer);
+	apic->vcpu->timer_at = 0;
+}
+
+/**
+ * lapic_timer_due() - vcpu->timer_at has come
+ * @vcpu: the vCPU
+ *
+ * Context: vcpu; interrupts may be off.
+ */
+void lapic_timer_due(struct vcpu *vcpu)
+{
+	vcpu->timer_at = 0;
+	atomic_set(&vcpu->lapic->timer.pending, 1);
+	vcpu_request(vcpu, REQ_EVENT);
+}
+
+/**
+ * lapic_timer_sleep() - from here on the CPU doesn't count for this vCPU
+ * @vcpu: the vCPU, with a timer_at: it halts, or is emulated
+ *
+ * If it wakes for another reason the hrtimer goes on: most guests set their timer anew then.
+ *
+ * Context: vcpu.
+ */
+void lapic_timer_sleep(struct vcpu *vcpu)
+{
+	u64 left = vcpu->timer_at - vcpu_host_tsc(vcpu);
+
+	if ((s64)left <= 0) {
+		lapic_timer_due(vcpu);
+		return;
+	}
+	vcpu->timer_at = 0;
+	start_hrtimer(&vcpu->lapic->timer,
+		      ktime_get_ns() + mul_u64_u32_div(left, USEC_PER_SEC, tsc_khz) + 1);
+}
+
 /**
  * timer_init() - a stopped timer
  * @apic: its local APIC
@@ -77,7 +138,7 @@ void timer_stop(struct lapic *apic)
 {
 	struct lapic_timer *timer = &apic->timer;
 
-	hrtimer_cancel(&timer->hrtimer);
+	disarm(apic);
 	atomic_set(&timer->pending, 0);
 	timer->period = 0;
 	timer->deadline = 0;
@@ -126,7 +187,7 @@ static void start_count(struct lapic *apic, u64 now, u64 left)
 	timer->interval = max_t(u64, timer->period, MIN_TIMER_PERIOD_NS);
 	if (timer->mode == TIMER_PERIODIC && timer->period < MIN_TIMER_PERIOD_NS)
 		left = MIN_TIMER_PERIOD_NS;
-	start_hrtimer(timer, now + left);
+	arm(apic, now, left);
 }
 
 static u64 initial_ns(struct lapic *apic)
@@ -189,7 +250,7 @@ void timer_set_divide(struct lapic *apic, u32 divide)
 	if (!left || divisor(apic) == old)
 		return;
 
-	hrtimer_cancel(&timer->hrtimer);
+	disarm(apic);
 	timer->period = initial_ns(apic);
 	start_count(apic, now, div_u64(left, old) * divisor(apic));
 }
@@ -218,7 +279,7 @@ void timer_set_mode(struct lapic *apic, u32 mode)
 		return;
 	}
 
-	hrtimer_cancel(&timer->hrtimer);
+	disarm(apic);
 	now = ktime_get_ns();
 	left = remaining(timer, now);
 	timer->mode = mode;
@@ -233,14 +294,17 @@ void timer_set_mode(struct lapic *apic, u32 mode)
 /* Returns false if there is nothing to wait for: the deadline has passed. */
 static bool start_deadline(struct lapic *apic)
 {
-	struct lapic_timer *timer = &apic->timer;
-	u64 now = ktime_get_ns(), tsc = guest_tsc(apic->vcpu), cycles;
-	u32 khz = max(apic->vcpu->tsc_khz, 1u);	/* a host that couldn't calibrate it has 0 */
+	struct vcpu *vcpu = apic->vcpu;
+	u64 now = rdtsc(), tsc = tsc_of_guest(vcpu, now), deadline = apic->timer.deadline, cycles;
+	u32 khz = max(vcpu->tsc_khz, 1u);	/* a host that couldn't calibrate it has 0 */
 
-	if (timer->deadline <= tsc)
+	if (deadline <= tsc)
 		return false;
-	cycles = min_t(u64, timer->deadline - tsc, (u64)khz * 1000 * LONGEST_SLEEP_S);
-	start_hrtimer(timer, now + mul_u64_u32_div(cycles, USEC_PER_SEC, khz) + 1);
+	cycles = min_t(u64, deadline - tsc, (u64)khz * 1000 * LONGEST_SLEEP_S);
+	if (!vcpu->tsc_ratio && cpu_counts(apic))
+		vcpu->timer_at = now + vcpu->tsc_shift + cycles;
+	else
+		arm(apic, ktime_get_ns(), mul_u64_u32_div(cycles, USEC_PER_SEC, khz) + 1);
 	return true;
 }
 
@@ -261,8 +325,8 @@ u64 timer_deadline(struct lapic *apic)
  * @apic: its local APIC
  * @deadline: guest TSC; 0 disarms
  *
- * What an earlier deadline left behind, a callback that runs or a flag that is set, does no harm:
- * timer_deliver() compares with the deadline that holds then.
+ * A flag that an earlier deadline left behind does no harm: timer_deliver() compares with the deadline
+ * that holds then.
  *
  * Context: vcpu.
  */
@@ -276,11 +340,10 @@ void timer_set_deadline(struct lapic *apic, u64 deadline)
 		timer_stop(apic);
 		return;
 	}
+	disarm(apic);
 	timer->deadline = deadline;
-	if (!start_deadline(apic)) {
-		atomic_set(&timer->pending, 1);
-		vcpu_request(apic->vcpu, REQ_EVENT);
-	}
+	if (!start_deadline(apic))
+		lapic_timer_due(apic->vcpu);
 }
 
 /**
@@ -325,12 +388,25 @@ static bool deadline_passed(struct lapic *apic)
 	return true;
 }
 
+/* Likewise for a count. */
+static bool count_is_over(struct lapic *apic)
+{
+	u64 now = ktime_get_ns(), left;
+
+	if (apic->timer.mode == TIMER_PERIODIC)
+		return true;
+	left = remaining(&apic->timer, now);
+	if (left)
+		arm(apic, now, left);
+	return !left;
+}
+
 /**
  * timer_deliver() - makes an interrupt of a timer that has expired
  * @apic: its local APIC
  *
- * The hrtimer follows the host's clock, which may be slewed against the TSC: a deadline that hasn't
- * come yet is waited for again, a guest must not be woken early.
+ * The host's clock may be slewed against the TSC, and one may be counted while the other is meant:
+ * what hasn't come yet is waited for again, a guest must not be woken early.
  *
  * Context: the vCPU's thread, which looks for an interrupt next.
  */
@@ -340,6 +416,6 @@ void timer_deliver(struct lapic *apic)
 
 	if (!atomic_xchg(&timer->pending, 0))
 		return;
-	if (timer->mode != TIMER_DEADLINE || deadline_passed(apic))
+	if (timer->mode == TIMER_DEADLINE ? deadline_passed(apic) : count_is_over(apic))
 		lapic_timer_interrupt(apic);
 }

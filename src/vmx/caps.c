@@ -55,6 +55,9 @@ MODULE_PARM_DESC(apic_registers, "let guests read their x2APIC without an exit")
 static bool use_virtual_interrupts;
 module_param_named(virtual_interrupts, use_virtual_interrupts, bool, 0444);
 MODULE_PARM_DESC(virtual_interrupts, "use virtual-interrupt delivery (off by default)");
+static bool use_preemption_timer = true;
+module_param_named(preemption_timer, use_preemption_timer, bool, 0444);
+MODULE_PARM_DESC(preemption_timer, "let the CPU count for the local APIC's timer while the guest runs");
 static bool use_efer_controls = true;
 module_param_named(efer_controls, use_efer_controls, bool, 0444);
 MODULE_PARM_DESC(efer_controls, "switch EFER by VM-entry and VM-exit controls, not MSR lists");
@@ -75,6 +78,7 @@ static const struct control pin_controls[] = {
 	REQUIRED(PIN_BASED_EXT_INTR_MASK),
 	REQUIRED(PIN_BASED_NMI_EXITING),
 	OPTIONAL_IF(PIN_BASED_VIRTUAL_NMIS, use_vnmi),
+	OPTIONAL_IF(PIN_BASED_VMX_PREEMPTION_TIMER, use_preemption_timer),
 	{}
 };
 
@@ -199,6 +203,30 @@ static void read_apic_caps(void)
 	vmx_caps.cpu2 &= ~more;
 }
 
+/* CPUID.1:EAX of CPUs whose timer counts at a wrong rate, by Intel's specification updates. */
+static const u32 timer_errata[] = {
+	0x106a0, 0x106a1, 0x106a4, 0x106a5,	/* Xeon 3500 and 5500, Core i7-900: AAM126, AAK139, AAJ124 */
+	0x106e5,				/* Xeon 3400, Core i5-700, i7-800: AAO95, AAN92 */
+	0x20652, 0x20655,			/* Core i3, i5, i7-600, Xeon L3406: AAT59, AAU65, AAX65 */
+	0x206e6,				/* Xeon 7500: BA86 */
+	0x306a8,				/* Xeon E3-1220 v2 */
+};
+
+static void read_timer_caps(void)
+{
+	u32 model = cpuid_eax(1) & 0x0fff3fff;
+	u64 misc;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(timer_errata); i++)
+		if (model == timer_errata[i])
+			vmx_caps.pin &= ~PIN_BASED_VMX_PREEMPTION_TIMER;
+	if (!boot_cpu_has(X86_FEATURE_CONSTANT_TSC))
+		vmx_caps.pin &= ~PIN_BASED_VMX_PREEMPTION_TIMER;
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
+	vmx_caps.timer_shift = misc & VMX_MISC_PREEMPTION_TIMER_RATE_MASK;
+}
+
 /* Controls that are only of use in pairs, or that depend on each other. */
 static void drop_half_pairs(void)
 {
@@ -280,6 +308,7 @@ int vmx_caps_init(void)
 	drop_half_pairs();
 	read_ept_vpid_caps();
 	read_apic_caps();
+	read_timer_caps();
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED0, vmx_caps.cr0_must);
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, vmx_caps.cr0_may);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx_caps.cr4_must);
@@ -317,6 +346,11 @@ bool hw_has_ept_ad(void)
 bool hw_has_pml(void)
 {
 	return vmx_caps.pml;
+}
+
+bool hw_has_timer(void)
+{
+	return vmx_caps.pin & PIN_BASED_VMX_PREEMPTION_TIMER;
 }
 
 bool hw_no_exec_large_pages(void)

@@ -378,6 +378,8 @@ int vmx_handle_exit_fast(struct vmx_vcpu *vmx)
 		if (!do_io(vmx))
 			return 0;
 		break;
+	case EXIT_REASON_PREEMPTION_TIMER:
+		break;		/* the run loop looks at the time */
 	case EXIT_REASON_INVLPG:
 		mmu_invlpg(vcpu, vmx_exit_qual(vmx));
 		fallthrough;
@@ -636,6 +638,7 @@ static const struct {
 	[EXIT_REASON_EOI_INDUCED]	 = { "eoi", handle_eoi },
 	[EXIT_REASON_EPT_VIOLATION]	 = { "ept_violation", handle_ept_violation },
 	[EXIT_REASON_EPT_MISCONFIG]	 = { "ept_misconfig", handle_ept_misconfig },
+	[EXIT_REASON_PREEMPTION_TIMER]	 = { "preemption_timer", NULL },
 	[EXIT_REASON_INVEPT]		 = { "invept", handle_undefined },
 	[EXIT_REASON_INVVPID]		 = { "invvpid", handle_undefined },
 	[EXIT_REASON_WBINVD]		 = { "wbinvd", handle_nop },

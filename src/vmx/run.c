@@ -309,6 +309,39 @@ static void restart_host_counters(const struct perf_guest_switch_msr *msrs, int 
 			wrmsrl(msrs->msr, msrs->host);
 }
 
+/* By how much the preemption timer counts down until the host's TSC is at end. */
+static __always_inline u32 timer_value(u64 end)
+{
+	u64 now = rdtsc(), period = 1 << vmx_caps.timer_shift;
+
+	if ((s64)(end - now) <= 0)
+		return 0;
+	return min_t(u64, ((end + period - 1) >> vmx_caps.timer_shift) -
+			  (now >> vmx_caps.timer_shift), VMX_TIMER_NEVER);
+}
+
+/* For the next entry, which exits at once if vcpu->timer_at has come: then it returns true. */
+static __always_inline bool set_timer(struct vmx_vcpu *vmx)
+{
+	struct vcpu *vcpu = &vmx->vcpu;
+	u32 value;
+
+	if (likely(!vcpu->timer_at && !vmx->timer_set))
+		return false;
+	vmx->timer_set = vcpu->timer_at;
+	value = vcpu->timer_at ? timer_value(vcpu->timer_at - vcpu->tsc_shift) : VMX_TIMER_NEVER;
+	vmcs_write32(VMX_PREEMPTION_TIMER_VALUE, value);
+	return !value;
+}
+
+static __always_inline bool timer_due(struct vmx_vcpu *vmx)
+{
+	if (likely(!set_timer(vmx)))
+		return false;
+	lapic_timer_due(&vmx->vcpu);
+	return true;
+}
+
 /*
  * From here to the exit nothing may trace, schedule or fault: the kernel's context tracking
  * takes this CPU for one in user mode.
@@ -395,6 +428,7 @@ void hw_enter(struct vcpu *vcpu)
 	if (vmx->exit_reason == EXIT_REASON_EXTERNAL_INTERRUPT)
 		rcu_virt_note_context_switch(smp_processor_id());
 
+	set_timer(vmx);
 	do {
 		trace_minivmm_entry(vcpu);
 		write_dirty_registers(vmx);
@@ -413,7 +447,7 @@ void hw_enter(struct vcpu *vcpu)
 		vmx->launched = true;
 		settle_events(vmx);
 		vcpu->stats.exits++;
-	} while (vmx_handle_exit_fast(vmx) && !READ_ONCE(vcpu->requests) &&
+	} while (vmx_handle_exit_fast(vmx) && !timer_due(vmx) && !READ_ONCE(vcpu->requests) &&
 		 !xfer_to_guest_mode_work_pending());
 
 	vcpu->cr2 = native_read_cr2();

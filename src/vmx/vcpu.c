@@ -88,6 +88,8 @@ static void write_controls(struct vmx_vcpu *vmx)
 		vmcs_write32(PLE_GAP, PLE_GAP_TICKS);
 		vmcs_write32(PLE_WINDOW, PLE_WINDOW_TICKS);
 	}
+	if (vmx_caps.pin & PIN_BASED_VMX_PREEMPTION_TIMER)
+		vmcs_write32(VMX_PREEMPTION_TIMER_VALUE, VMX_TIMER_NEVER);
 	vmcs_write64(VMCS_LINK_POINTER, INVALID_GPA);
 }
 

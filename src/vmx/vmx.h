@@ -21,6 +21,7 @@ struct vmx_caps {
 	bool vpid, invvpid_single, invvpid_address;
 	bool unrestricted_guest;
 	bool tpr_shadow;
+	u8 timer_shift;			/* the preemption timer counts when this bit of the TSC changes */
 	u32 apic;			/* secondary controls for local APICs */
 	bool ins_outs_info;		/* exits of INS and OUTS say what they are */
 	u64 cr0_must, cr0_may, cr4_must, cr4_may;	/* bits that VMX operation fixes */
@@ -52,6 +53,9 @@ struct vmcs {
 
 /* MSRs that the kernel needs only in user mode: the guest's stay loaded until a user return. */
 enum user_msr { USER_MSR_STAR, USER_MSR_LSTAR, USER_MSR_FMASK, USER_MSR_TSC_AUX, NR_USER_MSRS };
+
+/* The preemption timer starts anew with each entry: nearly a second at least, and what ends then goes on. */
+#define VMX_TIMER_NEVER	U32_MAX
 
 struct msr_area_entry {		/* the layout of SDM "VM-Entry Controls for MSRs" */
 	u32 index, reserved;
@@ -106,6 +110,7 @@ struct vmx_vcpu {
 	u64 cstar;
 
 	u64 *pml;			/* the CPU's log: a page, if the VM uses it */
+	bool timer_set;			/* the preemption timer: not to VMX_TIMER_NEVER */
 	bool l1d_flush;			/* something ran since the last entry that may leave secrets */
 	struct msr_area_entry *msr_area;	/* without EFER controls: guest's, host's EFER */
 };

@@ -223,7 +223,7 @@ MORE_CELLS = [
 # Each optional feature of the CPU off, alone. Those that change how guest memory is mapped or its
 # translations are tagged matter to both MMUs.
 OPTIONAL = ("ept_ad", "large_pages", "vpid", "unrestricted_guest", "vnmi", "ple", "efer_controls")
-OPTIONAL += ("pml", "tpr_shadow", "apic_registers")
+OPTIONAL += ("pml", "tpr_shadow", "apic_registers", "preemption_timer")
 MORE_CELLS += [
     Cell(f"skylake-{mmu}-without-{name}", "corei7_skylake_x", mmu, modules=[f"minivmm.ko,{name}=0"])
     for name in OPTIONAL

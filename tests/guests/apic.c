@@ -358,9 +358,18 @@ static void wait_for(u32 count)
 		sti_hlt();
 }
 
+/* Without an exit. */
+static void run_until(u32 count)
+{
+	sti();
+	while (vector_count[0x50] < count)
+		;
+	cli();
+}
+
 #define LATE_TICKS	300000		/* the best of them */
 
-GUEST_IRQ_TEST(deadlines_are_kept)
+static void keep_deadlines(void (*wait)(u32 count))
 {
 	u64 deadline, least = ~0ul;
 
@@ -372,13 +381,58 @@ GUEST_IRQ_TEST(deadlines_are_kept)
 	for (u32 i = 1; i <= TRIES || (least >= LATE_TICKS && i <= MANY_TRIES); i++) {
 		deadline = rdtsc() + 50000 * (i % TRIES + 1);
 		wrmsr(MSR_TSC_DEADLINE, deadline);
-		wait_for(i);
+		wait(i);
 		context("deadline %u: it came %ld ticks later", i, came_at - deadline);
 		CHECK(came_at >= deadline);
 		if (came_at - deadline < least)
 			least = came_at - deadline;
 	}
 	CHECK(least < LATE_TICKS);
+}
+
+GUEST_IRQ_TEST(deadlines_are_kept)
+{
+	keep_deadlines(wait_for);
+}
+
+GUEST_IRQ_TEST(deadlines_are_kept_without_an_exit)
+{
+	keep_deadlines(run_until);
+}
+
+/* Halted when it is set, awake when it comes, and the other way round; each interrupt is one. */
+GUEST_IRQ_TEST(timer_changes_hands)
+{
+	u64 start = rdtsc();
+
+	if (!(cpuid(1, 0).c >> 24 & 1))
+		skip("no TSC deadline timer in this CPU");
+	enable();
+	handle(0x50, note_time);
+	handle(0x51, eoi);
+	apic_write(APIC_LVTT, LVTT_DEADLINE | 0x50);
+	for (u32 i = 1; i <= TRIES; i++) {
+		start = rdtsc();
+		wrmsr(MSR_TSC_DEADLINE, start + 400000);
+		/* it is halted, and wakes, before */
+		self_ipi(0x51);
+		sti_hlt();
+		CHECK_EQ(vector_count[0x51], i);
+		run_until(i);
+		CHECK(came_at >= start + 400000);
+		CHECK_EQ(rdmsr(MSR_TSC_DEADLINE), 0);
+	}
+	/* the deadline comes while it takes no interrupts */
+	start = rdtsc();
+	wrmsr(MSR_TSC_DEADLINE, start + 100000);
+	while (rdtsc() < start + 400000)
+		;
+	CHECK_EQ(vector_count[0x50], TRIES);
+	wait_for(TRIES + 1);
+	for (int i = 0; i < 50; i++)
+		cpuid(0, 0);
+	open_interrupts();
+	CHECK_EQ(vector_count[0x50], TRIES + 1);
 }
 
 /* The timer's count, and the TSC at that time: of several, what took least. */

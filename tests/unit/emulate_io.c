@@ -171,6 +171,7 @@ bool mmu_kept_from_table(struct vcpu *vcpu) { return false; }
 bool hw_can_run(struct vcpu *vcpu) { return t.runnable; }
 bool lapic_has_events(struct vcpu *vcpu) { return false; }
 bool vcpu_runnable(struct vcpu *vcpu) { return vcpu->mp_state == MP_RUNNABLE; }
+void lapic_timer_sleep(struct vcpu *vcpu) { }
 bool event_ready_for_interrupt(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF; }
 bool guest_has(struct vcpu *vcpu, unsigned int x86_feature) { return !t.lacks_invpcid; }
 u64 guest_tsc(struct vcpu *vcpu) { return 0x123456789; }

@@ -316,6 +316,137 @@ static void test_deadline_needs_cpuid(void **state)
 	assert_false(fired());
 }
 
+/* The guest runs for a while, and its CPU leaves it when it is to. */
+static void run_guest(u64 ns)
+{
+	shim_advance(ns);
+	if (cpu->timer_at && (s64)(vcpu_host_tsc(cpu) - cpu->timer_at) >= 0)
+		lapic_timer_due(cpu);
+}
+
+static void test_cpu_counts(void **state)
+{
+	cpu_has_timer = true;
+	start(ONESHOT, DIVIDE_1, 1000);
+	assert_int_equal(shim_timers(), 0);
+	run_guest(999);
+	assert_false(fired());
+	requested(cpu);
+	run_guest(1);
+	run_guest(1);
+	assert_true(requested(cpu));
+	assert_true(fired());
+	assert_int_equal(seen[0].kicks, 0);	/* it is where it is wanted already */
+	run_guest(1000000);
+	assert_false(fired());
+
+	start(ONESHOT, DIVIDE_1, 1000);
+	apic_set(cpu, LAPIC_TIMER_INITIAL, 0);
+	assert_int_equal(cpu->timer_at, 0);
+
+	apic_set(cpu, LAPIC_LVT_TIMER, DEADLINE);
+	set_deadline(rdtsc() + 2000);
+	assert_int_equal(cpu->timer_at, rdtsc() + 2000);
+	run_guest(999);
+	assert_false(fired());
+	run_guest(1);
+	assert_true(fired());
+	assert_int_equal(deadline(), 0);
+	assert_int_equal(cpu->timer_at, 0);
+
+	/* when the TSC stops in suspend it doesn't */
+	cpu->tsc_shift = 5000;
+	cpu->tsc_offset = 5000 - rdtsc();
+	set_deadline(5000 + 2000);
+	assert_int_equal(cpu->timer_at, vcpu_host_tsc(cpu) + 2000);
+	apic_set(cpu, LAPIC_LVT_TIMER, ONESHOT);
+	assert_int_equal(cpu->timer_at, 0);
+	assert_int_equal(shim_timers(), 0);
+}
+
+static void test_cpu_counts_another_rate(void **state)
+{
+	cpu_has_timer = true;
+	cpu->tsc_ratio = 1ull << 47;
+	cpu->tsc_khz = tsc_khz / 2;
+	apic_set(cpu, LAPIC_LVT_TIMER, DEADLINE);
+	set_deadline(guest_tsc(cpu) + 1000);	/* 1 us */
+	run_guest(999);
+	assert_false(fired());
+	run_guest(3);
+	assert_true(fired());
+}
+
+/* The TSC is faster than it was thought to be, against the clock that the guest reads its count by. */
+static void test_cpu_is_early(void **state)
+{
+	cpu_has_timer = true;
+	start(ONESHOT, DIVIDE_1, 1000000);
+	shim_tsc_skew = -2000;
+	run_guest(999500);
+	assert_int_equal(cpu->timer_at, 0);
+	assert_false(fired());
+	assert_int_equal(current_count(), 500);
+	assert_int_not_equal(cpu->timer_at, 0);
+	run_guest(501);
+	assert_true(fired());
+}
+
+static void test_halted_while_the_cpu_counts(void **state)
+{
+	cpu_has_timer = true;
+	apic_set(cpu, LAPIC_LVT_TIMER, DEADLINE);
+	set_deadline(rdtsc() + 2000);
+	cpu->mp_state = MP_HALTED;
+	lapic_timer_sleep(cpu);
+	assert_int_equal(cpu->timer_at, 0);
+	assert_int_equal(shim_timers(), 1);
+	shim_tsc_skew = 200;			/* so that it is early: it doesn't go back to the CPU */
+	shim_advance(1010);
+	assert_int_equal(seen[0].kicks, 1);
+	assert_false(fired());
+	assert_int_equal(shim_timers(), 1);
+	assert_int_equal(cpu->timer_at, 0);
+	shim_advance(100);
+	assert_int_equal(seen[0].kicks, 2);
+	assert_true(fired());
+
+	/* woken by something else, it takes the timer back when it sets it anew */
+	cpu->mp_state = MP_RUNNABLE;
+	set_deadline(rdtsc() + 2000);
+	cpu->mp_state = MP_HALTED;
+	lapic_timer_sleep(cpu);
+	cpu->mp_state = MP_RUNNABLE;
+	set_deadline(rdtsc() + 4000);
+	assert_int_equal(shim_timers(), 0);
+	assert_int_equal(cpu->timer_at, rdtsc() + 4000);
+
+	/* late already */
+	shim_advance(5000);
+	requested(cpu);
+	lapic_timer_sleep(cpu);
+	assert_true(requested(cpu));
+	assert_true(fired());
+	assert_int_equal(shim_timers(), 0);
+}
+
+static void test_periodic_is_never_the_cpus(void **state)
+{
+	cpu_has_timer = true;
+	start(PERIODIC, DIVIDE_1, 1000000);
+	assert_int_equal(cpu->timer_at, 0);
+	assert_int_equal(shim_timers(), 1);
+	shim_advance(400000);
+	apic_set(cpu, LAPIC_LVT_TIMER, ONESHOT);
+	assert_int_equal(shim_timers(), 0);
+	assert_int_not_equal(cpu->timer_at, 0);
+	apic_set(cpu, LAPIC_TIMER_DIVIDE, DIVIDE_16);
+	run_guest(600000 * 16 - 1);
+	assert_false(fired());
+	run_guest(2);
+	assert_true(fired());
+}
+
 static void test_tsc_offset(void **state)
 {
 	cpu->tsc_offset = -rdtsc();
@@ -363,7 +494,9 @@ int main(void)
 		T(test_mode_change_in_progress), T(test_divide_change_in_progress),
 		T(test_longest), T(test_deadline), T(test_deadline_in_the_past),
 		T(test_deadline_disarmed), T(test_deadline_far_away), T(test_deadline_not_early),
-		T(test_deadline_needs_cpuid), T(test_tsc_offset), T(test_disable_drops_it),
+		T(test_deadline_needs_cpuid), T(test_cpu_counts), T(test_cpu_counts_another_rate),
+		T(test_cpu_is_early), T(test_halted_while_the_cpu_counts),
+		T(test_periodic_is_never_the_cpus), T(test_tsc_offset), T(test_disable_drops_it),
 		T(test_reset_stops_it), T(test_destroyed_while_it_runs),
 	};
 

@@ -2,7 +2,7 @@
 #include "irq_vm.h"
 
 struct seen seen[MAX_VCPUS];
-bool cpuid_x2apic = true, cpuid_deadline = true;
+bool cpuid_x2apic = true, cpuid_deadline = true, cpu_has_timer;
 int fail_register;
 unsigned int resampled;
 
@@ -113,6 +113,7 @@ struct vm *vm_with_chips(int nr_vcpus)
 	int i;
 
 	cpuid_x2apic = cpuid_deadline = true;
+	cpu_has_timer = false;
 	assert_int_equal(irqchip_create(vm, false, 0), 0);
 	for (i = 0; i < nr_vcpus; i++)
 		add_vcpu(vm, i);
@@ -232,6 +233,16 @@ void pic_setup(struct vm *vm)
 }
 
 /* ---- the CPU does nothing of a local APIC by itself -------------------------------------------- */
+
+bool hw_has_timer(void)
+{
+	return cpu_has_timer;
+}
+
+bool vcpu_runnable(struct vcpu *vcpu)
+{
+	return vcpu->mp_state == MP_RUNNABLE;
+}
 
 unsigned int hw_apic_features(void)
 {

@@ -21,6 +21,7 @@ struct seen {
 
 extern struct seen seen[MAX_VCPUS];
 extern bool cpuid_x2apic, cpuid_deadline;	/* what guests' CPUID says; both true at first */
+extern bool cpu_has_timer;			/* that leaves the guest at vcpu->timer_at; false at first */
 extern unsigned int resampled;			/* bits: pins whose EOI was told to irqfds */
 extern int fail_register;			/* the nth io_bus_register() from now fails */
 

@@ -208,6 +208,8 @@ static inline u64 rdtsc(void)
 	return (unsigned __int128)shim_now * tsc_khz / USEC_PER_SEC - shim_tsc_skew;
 }
 
+static inline bool check_tsc_unstable(void) { return false; }
+
 static inline u64 mul_u64_u32_div(u64 a, u32 mul, u32 div)
 {
 	return (unsigned __int128)a * mul / div;
