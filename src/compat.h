@@ -35,6 +35,39 @@ static inline void compat_take_emergency_slot(void (*callback)(void)) {}
 static inline void compat_give_emergency_slot(void (*callback)(void)) {}
 #endif
 
+/* Later than the first 6.1; the SDM's bits. */
+#ifndef ARCH_CAP_GDS_NO
+#define ARCH_CAP_GDS_NO		BIT(26)
+#endif
+#ifndef ARCH_CAP_RFDS_NO
+#define ARCH_CAP_RFDS_NO	BIT(27)
+#define ARCH_CAP_RFDS_CLEAR	BIT(28)
+#endif
+#ifndef ARCH_CAP_ITS_NO
+#define ARCH_CAP_ITS_NO		BIT_ULL(62)
+#endif
+
+/* What this CPU isn't vulnerable to, as far as the kernel knows of it, as bits of ARCH_CAPABILITIES. */
+static inline u64 compat_immune_to_late_bugs(void)
+{
+	u64 caps = 0;
+
+#ifdef X86_BUG_GDS
+	/* a guest can't switch off what the microcode does about it */
+	if (!boot_cpu_has_bug(X86_BUG_GDS) || gds_ucode_mitigated())
+		caps |= ARCH_CAP_GDS_NO;
+#endif
+#ifdef X86_BUG_RFDS
+	if (!boot_cpu_has_bug(X86_BUG_RFDS))
+		caps |= ARCH_CAP_RFDS_NO;
+#endif
+#ifdef X86_BUG_ITS
+	if (!boot_cpu_has_bug(X86_BUG_ITS))
+		caps |= ARCH_CAP_ITS_NO;
+#endif
+	return caps;
+}
+
 /* VMSCAPE: the kernel issues an IBPB before this CPU returns to user mode, where it was asked to. */
 static inline void compat_note_guest_ran(void)
 {

@@ -38,9 +38,9 @@ struct cpuid_table {
  * offered either).
  *
  * Not here, and why: PKU, LA57, CET (no MMU here knows them), VMX, SMX, SGX, MONITOR, WAITPKG, MPX,
- * AMX, PT (not virtualised), PDCM, DS (no PMU), XSAVES (no component needs it), ARCH_CAPABILITIES (no
- * such MSR yet). The hypervisor bit and TSC_DEADLINE_TIMER are the client's to set, as with KVM: the
- * one says that it wants to be seen, the other needs its interrupt chip.
+ * AMX, PT (not virtualised), PDCM, DS (no PMU), XSAVES (no component needs it), SPEC_CTRL and what
+ * goes with it (no such MSR yet). The hypervisor bit and TSC_DEADLINE_TIMER are the client's to set, as
+ * with KVM: the one says that it wants to be seen, the other needs its interrupt chip.
  */
 static const u16 allowed_features[] = {
 	/* 1.EDX */
@@ -83,7 +83,9 @@ static const u16 allowed_features[] = {
 };
 
 /* What is made here, whatever the host has. */
-static const u16 emulated_features[] = { X86_FEATURE_X2APIC, X86_FEATURE_TSC_ADJUST };
+static const u16 emulated_features[] = {
+	X86_FEATURE_X2APIC, X86_FEATURE_TSC_ADJUST, X86_FEATURE_ARCH_CAPABILITIES,
+};
 
 /* Where the kernel's words of features stand in CPUID. */
 static const struct feature_word {

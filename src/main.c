@@ -317,6 +317,7 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ MINIVMM_CAP_MAX_VCPU_ID, MAX_VCPU_ID },
 	{ MINIVMM_CAP_IMMEDIATE_EXIT, 1 },
+	{ MINIVMM_CAP_GET_MSR_FEATURES, 1 },
 	{ MINIVMM_CAP_COALESCED_PIO, 1 },
 	{ MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MINIVMM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
 						 MINIVMM_DIRTY_LOG_INITIALLY_SET },
@@ -375,6 +376,10 @@ static long device_ioctl(struct file *file, unsigned int ioctl, unsigned long ar
 		return cpuid_supported(p);
 	case MINIVMM_GET_MSR_INDEX_LIST:
 		return msr_index_list(p);
+	case MINIVMM_GET_MSR_FEATURE_INDEX_LIST:
+		return msr_feature_index_list(p);
+	case MINIVMM_GET_MSRS:
+		return msrs_access(NULL, p, false);
 	}
 	return -EINVAL;
 }

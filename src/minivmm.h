@@ -332,7 +332,7 @@ struct vcpu {
 	u64 cr4_reserved, efer_reserved;	/* bits that its CPUID doesn't allow */
 	u64 msr_pat, msr_misc_enable;
 	u64 msr_mtrr_def_type, msr_mtrr_fixed[11], msr_mtrr_var[16];
-	u64 msr_tsc_adjust, msr_mcg_status, msr_ucode, msr_feat_ctl;
+	u64 msr_tsc_adjust, msr_mcg_status, msr_ucode, msr_feat_ctl, msr_arch_capabilities;
 	u64 tsc_offset;
 	u64 tsc_ratio;			/* of the guest's rate to the host's, << 48; 0: it's the same */
 	u32 tsc_khz;			/* the guest's */
@@ -780,6 +780,8 @@ u64 guest_xcr0(struct vcpu *vcpu);	/* what its CPUID allows of it */
 int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client);
 int msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client);
 int msr_index_list(struct minivmm_msr_list __user *arg);
+int msr_feature_index_list(struct minivmm_msr_list __user *arg);
+long msrs_access(struct vcpu *vcpu, struct minivmm_msrs __user *arg, bool set);
 void msr_reset(struct vcpu *vcpu);
 
 /* ---- irq/ ------------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
  * known is #GP for the guest and ends the client's list.
  */
 #include <linux/kernel.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/apicdef.h>
 #include <asm/cpufeature.h>
@@ -13,6 +14,7 @@
 #include <asm/msr.h>
 #include <asm/mtrr.h>
 
+#include "compat.h"
 #include "minivmm.h"
 
 #define PAT_AT_RESET	0x0007040600070406ull
@@ -29,7 +31,11 @@ static const u32 saved_msrs[] = {
 	MSR_IA32_TSC_DEADLINE, MSR_IA32_MISC_ENABLE, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
 	MSR_IA32_UCODE_REV, MSR_MTRRdefType, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
 	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME,
+	MSR_IA32_ARCH_CAPABILITIES,
 };
+
+/* What says something of the machine, before there is a vCPU: GET_MSR_FEATURE_INDEX_LIST. */
+static const u32 feature_msrs[] = { MSR_IA32_UCODE_REV, MSR_IA32_ARCH_CAPABILITIES };
 
 static bool canonical(u64 address)
 {
@@ -124,6 +130,55 @@ static void set_tsc_adjust(struct vcpu *vcpu, u64 data, bool by_client)
 	vcpu->msr_tsc_adjust = data;
 }
 
+/* ---- what the CPU isn't vulnerable to ----------------------------------------------------------------- */
+
+/* Those that need no other MSR of the guest's. */
+#define ARCH_CAPS_TO_PASS						\
+	(ARCH_CAP_RDCL_NO | ARCH_CAP_RSBA | ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO |	\
+	 ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO |	\
+	 ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | ARCH_CAP_PBRSB_NO |	\
+	 ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO |	\
+	 ARCH_CAP_ITS_NO)
+
+/*
+ * What the CPU says of itself, and what the kernel knows of CPUs that don't: without it a guest takes
+ * a CPU that is older than a bug's name for vulnerable, and pays for it.
+ */
+static u64 arch_capabilities(void)
+{
+	u64 caps = 0;
+
+	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, caps);
+	caps &= ARCH_CAPS_TO_PASS;
+	caps |= compat_immune_to_late_bugs();
+	caps |= ARCH_CAP_PSCHANGE_MC_NO;	/* for those who run guests, and ours have no VMX */
+	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
+		caps |= ARCH_CAP_RDCL_NO;
+	if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
+		caps |= ARCH_CAP_SSB_NO;
+	if (!boot_cpu_has_bug(X86_BUG_MDS))
+		caps |= ARCH_CAP_MDS_NO;
+	/* without TSX a guest knows that it has no such bug */
+	if (!boot_cpu_has(X86_FEATURE_RTM))
+		caps &= ~(u64)ARCH_CAP_TAA_NO;
+	else if (!boot_cpu_has_bug(X86_BUG_TAA))
+		caps |= ARCH_CAP_TAA_NO;
+	return caps;
+}
+
+static int get_feature(u32 index, u64 *data)
+{
+	switch (index) {
+	case MSR_IA32_UCODE_REV:
+		return rdmsrl_safe(index, data);
+	case MSR_IA32_ARCH_CAPABILITIES:
+		*data = arch_capabilities();
+		return 0;
+	}
+	return 1;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------- */
 
 static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data)
@@ -196,6 +251,9 @@ int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client)
 	case MSR_IA32_TSC_ADJUST:
 		*data = vcpu->msr_tsc_adjust;
 		return !by_client && !guest_has(vcpu, X86_FEATURE_TSC_ADJUST);
+	case MSR_IA32_ARCH_CAPABILITIES:
+		*data = vcpu->msr_arch_capabilities;
+		return !by_client && !guest_has(vcpu, X86_FEATURE_ARCH_CAPABILITIES);
 	case MSR_TSC_AUX:
 		if (!by_client && !guest_has(vcpu, X86_FEATURE_RDTSCP))
 			return 1;
@@ -241,6 +299,11 @@ static int set_kept(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 			vcpu->msr_ucode = data;
 		return 0;	/* a guest writes 0 before it reads the revision */
 	case MSR_IA32_UCODE_WRITE:
+		return 0;
+	case MSR_IA32_ARCH_CAPABILITIES:
+		if (!by_client)
+			return 1;
+		vcpu->msr_arch_capabilities = data;
 		return 0;
 	case MSR_IA32_MCG_STATUS:
 		vcpu->msr_mcg_status = data;
@@ -332,17 +395,76 @@ void msr_reset(struct vcpu *vcpu)
 	hw_set_pat(vcpu, PAT_AT_RESET);
 	vcpu->msr_misc_enable = MSR_IA32_MISC_ENABLE_FAST_STRING;
 	vcpu->msr_ucode = 0x100000000ull;
+	vcpu->msr_arch_capabilities = arch_capabilities();
 	vcpu->msr_mtrr_def_type = 0;
 	tsc_write(vcpu, 0);
 }
 
-int msr_index_list(struct minivmm_msr_list __user *arg)
+static int give_list(struct minivmm_msr_list __user *arg, const u32 *list, u32 n)
 {
 	u32 room;
 
-	if (get_user(room, &arg->nmsrs) || put_user((u32)ARRAY_SIZE(saved_msrs), &arg->nmsrs))
+	if (get_user(room, &arg->nmsrs) || put_user(n, &arg->nmsrs))
 		return -EFAULT;
-	if (room < ARRAY_SIZE(saved_msrs))
+	if (room < n)
 		return -E2BIG;
-	return copy_to_user(arg->indices, saved_msrs, sizeof(saved_msrs)) ? -EFAULT : 0;
+	return copy_to_user(arg->indices, list, n * sizeof(*list)) ? -EFAULT : 0;
+}
+
+int msr_index_list(struct minivmm_msr_list __user *arg)
+{
+	return give_list(arg, saved_msrs, ARRAY_SIZE(saved_msrs));
+}
+
+int msr_feature_index_list(struct minivmm_msr_list __user *arg)
+{
+	return give_list(arg, feature_msrs, ARRAY_SIZE(feature_msrs));
+}
+
+static u32 access_all(struct vcpu *vcpu, struct minivmm_msr_entry *entries, u32 n, bool set)
+{
+	u32 i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		struct minivmm_msr_entry *e = &entries[i];
+
+		r = !vcpu ? get_feature(e->index, &e->data) :
+		    set ? msr_set(vcpu, e->index, e->data, true) :
+			  msr_get(vcpu, e->index, &e->data, true);
+		if (r)
+			break;
+	}
+	return i;
+}
+
+/**
+ * msrs_access() - GET_MSRS, SET_MSRS
+ * @vcpu: whose; NULL: what the machine offers (feature_msrs)
+ * @arg: the list
+ * @set: SET_MSRS
+ *
+ * Context: vcpu, or without one; may sleep.
+ * Return: how many were done, the first that can't be ends the list; -E2BIG, -EFAULT, -ENOMEM.
+ */
+long msrs_access(struct vcpu *vcpu, struct minivmm_msrs __user *arg, bool set)
+{
+	struct minivmm_msr_entry *entries;
+	struct minivmm_msrs head;
+	size_t size;
+	long n;
+
+	if (copy_from_user(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs >= MAX_MSRS)
+		return -E2BIG;
+	size = array_size(head.nmsrs, sizeof(*entries));
+	entries = memdup_user(arg->entries, size);
+	if (IS_ERR(entries))
+		return PTR_ERR(entries);
+	n = access_all(vcpu, entries, head.nmsrs, set);
+	if (!set && copy_to_user(arg->entries, entries, size))
+		n = -EFAULT;
+	kfree(entries);
+	return n;
 }

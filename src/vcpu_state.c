@@ -346,46 +346,7 @@ static int set_xcrs(struct vcpu *vcpu, const struct minivmm_xcrs *xcrs)
 	return 0;
 }
 
-/* ---- MSRs, CPUID ------------------------------------------------------------------------------- */
-
-static int access_msrs(struct vcpu *vcpu, struct minivmm_msr_entry *entries, u32 n, bool set)
-{
-	u32 i;
-	int r;
-
-	for (i = 0; i < n; i++) {
-		struct minivmm_msr_entry *e = &entries[i];
-
-		r = set ? msr_set(vcpu, e->index, e->data, true) :
-			  msr_get(vcpu, e->index, &e->data, true);
-		if (r)
-			break;
-	}
-	return i;
-}
-
-/* GET_MSRS, SET_MSRS: how many were done; the first that can't be ends the list. */
-static long do_msrs(struct vcpu *vcpu, struct minivmm_msrs __user *arg, bool set)
-{
-	struct minivmm_msr_entry *entries;
-	struct minivmm_msrs head;
-	size_t size;
-	long n;
-
-	if (copy_from_user(&head, arg, sizeof(head)))
-		return -EFAULT;
-	if (head.nmsrs >= MAX_MSRS)
-		return -E2BIG;
-	size = array_size(head.nmsrs, sizeof(*entries));
-	entries = memdup_user(arg->entries, size);
-	if (IS_ERR(entries))
-		return PTR_ERR(entries);
-	n = access_msrs(vcpu, entries, head.nmsrs, set);
-	if (!set && copy_to_user(arg->entries, entries, size))
-		n = -EFAULT;
-	kfree(entries);
-	return n;
-}
+/* ---- CPUID ------------------------------------------------------------------------------------- */
 
 static long do_set_cpuid2(struct vcpu *vcpu, const struct minivmm_cpuid2 __user *arg)
 {
@@ -561,9 +522,9 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 	case MINIVMM_SET_XSAVE:
 		return do_set_xsave(vcpu, p);
 	case MINIVMM_GET_MSRS:
-		return do_msrs(vcpu, p, false);
+		return msrs_access(vcpu, p, false);
 	case MINIVMM_SET_MSRS:
-		return do_msrs(vcpu, p, true);
+		return msrs_access(vcpu, p, true);
 	case MINIVMM_SET_CPUID2:
 		return do_set_cpuid2(vcpu, p);
 	case MINIVMM_GET_CPUID2:

@@ -52,6 +52,18 @@ GUEST_TEST(apic_base)
 	CHECK_EQ(rdmsr(MSR_APICBASE) & ~0x400ul, 0xfee00900);
 }
 
+/* Read-only; what it says that the CPU isn't vulnerable to is the host's affair. */
+GUEST_TEST(arch_capabilities)
+{
+	const u64 pschange_mc_no = 1 << 6;
+	u64 caps;
+
+	CHECK(cpuid(7, 0).d >> 29 & 1);
+	CHECK_NO_TRAP(try_rdmsr(MSR_ARCH_CAPABILITIES, &caps));
+	CHECK(caps & pschange_mc_no);
+	CHECK_TRAP(try_wrmsr(MSR_ARCH_CAPABILITIES, caps), GP, 0);
+}
+
 GUEST_TEST(pat)
 {
 	CHECK_EQ(rdmsr(MSR_PAT), 0x0007040600070406);

@@ -511,6 +511,65 @@ TEST(every_listed_msr_can_be_saved_and_restored)
 	}
 }
 
+#define MSR_UCODE_REV		0x8b
+#define MSR_ARCH_CAPABILITIES	0x10a
+#define PSCHANGE_MC_NO		(1u << 6)
+
+/* What the machine offers, before there is a VM. */
+TEST(feature_msrs)
+{
+	struct { struct minivmm_msr_list head; u32 indices[64]; } list = { .head.nmsrs = 0 };
+	struct msr_list msrs = { .head.nmsrs = 3 };
+	int node = node_open();
+	bool found[2] = {};
+	u32 n;
+
+	CHECK_EQ(ioctl(node, MINIVMM_CHECK_EXTENSION, MINIVMM_CAP_GET_MSR_FEATURES), 1);
+	CHECK_ERRNO(ioctl(node, MINIVMM_GET_MSR_FEATURE_INDEX_LIST, &list), E2BIG);
+	n = list.head.nmsrs;
+	CHECK(n > 1 && n <= ARRAY_SIZE(list.indices));
+	CHECK_OK(ioctl(node, MINIVMM_GET_MSR_FEATURE_INDEX_LIST, &list));
+	CHECK_EQ(list.head.nmsrs, n);
+	CHECK_ERRNO(ioctl(node, MINIVMM_GET_MSR_FEATURE_INDEX_LIST, BAD_POINTER), EFAULT);
+	for (u32 i = 0; i < n; i++) {
+		found[0] |= list.indices[i] == MSR_UCODE_REV;
+		found[1] |= list.indices[i] == MSR_ARCH_CAPABILITIES;
+		msrs.head.nmsrs = 1;
+		msrs.entries[0] = (struct minivmm_msr_entry){ .index = list.indices[i] };
+		context("MSR %#x", list.indices[i]);
+		CHECK_EQ(ioctl(node, MINIVMM_GET_MSRS, &msrs), 1);
+	}
+	CHECK(found[0] && found[1]);
+
+	/* the first that isn't one of them ends the list; a guest's aren't */
+	msrs.head.nmsrs = 3;
+	msrs.entries[0].index = msrs.entries[2].index = MSR_ARCH_CAPABILITIES;
+	msrs.entries[1].index = MSR_LSTAR;
+	msrs.entries[2].data = 0;
+	CHECK_EQ(ioctl(node, MINIVMM_GET_MSRS, &msrs), 1);
+	CHECK(msrs.entries[0].data & PSCHANGE_MC_NO);
+	CHECK_EQ(msrs.entries[2].data, 0);
+	msrs.head.nmsrs = 256;
+	CHECK_ERRNO(ioctl(node, MINIVMM_GET_MSRS, &msrs), E2BIG);
+	CHECK_ERRNO(ioctl(node, MINIVMM_GET_MSRS, BAD_POINTER), EFAULT);
+	CHECK_ERRNO(ioctl(node, MINIVMM_SET_MSRS, &msrs), EINVAL);
+}
+
+/* ... is what a vCPU has, until the client says something else. */
+TEST(arch_capabilities)
+{
+	struct msr_list msrs = { .head.nmsrs = 1, .entries[0].index = MSR_ARCH_CAPABILITIES };
+	struct vcpu *v = vcpu_create(vm_create(), 0);
+	u64 value;
+
+	CHECK_EQ(ioctl(node_open(), MINIVMM_GET_MSRS, &msrs), 1);
+	CHECK_EQ(get_msr(v, MSR_ARCH_CAPABILITIES, &value), 1);
+	CHECK_EQ(value, msrs.entries[0].data);
+	CHECK_EQ(set_msr(v, MSR_ARCH_CAPABILITIES, PSCHANGE_MC_NO), 1);
+	CHECK_EQ(get_msr(v, MSR_ARCH_CAPABILITIES, &value), 1);
+	CHECK_EQ(value, PSCHANGE_MC_NO);
+}
+
 /* ---- CPUID ----------------------------------------------------------------------------------- */
 
 struct cpuid_list {

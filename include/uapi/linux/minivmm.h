@@ -711,6 +711,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_IOEVENTFD_ANY_LENGTH	122
 #define MINIVMM_CAP_MAX_VCPU_ID			128
 #define MINIVMM_CAP_IMMEDIATE_EXIT		136
+#define MINIVMM_CAP_GET_MSR_FEATURES		153
 #define MINIVMM_CAP_COALESCED_PIO		162
 #define MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2	168
 #define MINIVMM_CAP_SET_GUEST_DEBUG2		195
@@ -726,6 +727,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_CHECK_EXTENSION		_IO(MINIVMMIO, 0x03)	/* also on a VM */
 #define MINIVMM_GET_VCPU_MMAP_SIZE	_IO(MINIVMMIO, 0x04)	/* bytes */
 #define MINIVMM_GET_SUPPORTED_CPUID	_IOWR(MINIVMMIO, 0x05, struct minivmm_cpuid2)
+#define MINIVMM_GET_MSR_FEATURE_INDEX_LIST	_IOWR(MINIVMMIO, 0x0a, struct minivmm_msr_list)
 
 /* ---- ioctls on a VM -------------------------------------------------------------------------- */
 

@@ -176,6 +176,7 @@ void user_return(void);
 
 #define MSR_TSC			0x10
 #define MSR_APICBASE		0x1b
+#define MSR_ARCH_CAPABILITIES	0x10a
 #define MSR_SYSENTER_CS		0x174
 #define MSR_SYSENTER_ESP	0x175
 #define MSR_SYSENTER_EIP	0x176
