@@ -220,6 +220,8 @@ TEST(nmi_waits_for_iret)
 {
 	struct vcpu *v = BOOT_HANDLERS(halt_disabled);
 
+	if (!is_on("vnmi"))
+		skip("without virtual NMIs its handler's end isn't noticed");
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	nmi(v);
 	RUN_TO_OUT(v, 0x22, 0, 1);
@@ -238,6 +240,8 @@ TEST(nmi_stays_blocked_over_exits)
 {
 	struct vcpu *v = BOOT_HANDLERS(halt_disabled);
 
+	if (!is_on("vnmi"))
+		skip("without virtual NMIs its handler's end isn't noticed");
 	LOAD(v->vm, NMI_HANDLER, long_nmi_handler);
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	nmi(v);

@@ -538,6 +538,8 @@ TEST(hugetlb_pages_are_mapped_whole)
 	struct kind k = hugetlb_private();
 	struct vcpu *v = boot_accessor();
 
+	if (!is_on("large_pages"))
+		skip("large pages are off");
 	add_slot(v->vm, 1, 0, SLOT, k.size, k.mem);
 	/* one for each, and a few for the guest's code and tables */
 	CHECK(faults_of_touching(v, k.size) <= 12);
