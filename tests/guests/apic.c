@@ -312,15 +312,20 @@ GUEST_IRQ_TEST(timer_counts_down)
 	CHECK_EQ(vector_count[0x50], 0);
 }
 
+static void use_deadlines(void (*handler)(struct frame *))
+{
+	if (!(cpuid(1, 0).c >> 24 & 1))
+		skip("no TSC deadline timer in this CPU");
+	enable();
+	handle(0x50, handler);
+	apic_write(APIC_LVTT, LVTT_DEADLINE | 0x50);
+}
+
 GUEST_IRQ_TEST(timer_by_tsc_deadline)
 {
 	u64 start;
 
-	if (!(cpuid(1, 0).c >> 24 & 1))
-		skip("no TSC deadline timer in this CPU");
-	enable();
-	handle(0x50, eoi);
-	apic_write(APIC_LVTT, LVTT_DEADLINE | 0x50);
+	use_deadlines(eoi);
 	start = rdtsc();
 	wrmsr(MSR_TSC_DEADLINE, start + 1000000);
 	CHECK(rdmsr(MSR_TSC_DEADLINE) == start + 1000000 || rdtsc() > start + 1000000);
@@ -373,11 +378,7 @@ static void keep_deadlines(void (*wait)(u32 count))
 {
 	u64 deadline, least = ~0ul;
 
-	if (!(cpuid(1, 0).c >> 24 & 1))
-		skip("no TSC deadline timer in this CPU");
-	enable();
-	handle(0x50, note_time);
-	apic_write(APIC_LVTT, LVTT_DEADLINE | 0x50);
+	use_deadlines(note_time);
 	for (u32 i = 1; i <= TRIES || (least >= LATE_TICKS && i <= MANY_TRIES); i++) {
 		deadline = rdtsc() + 50000 * (i % TRIES + 1);
 		wrmsr(MSR_TSC_DEADLINE, deadline);
@@ -403,14 +404,10 @@ GUEST_IRQ_TEST(deadlines_are_kept_without_an_exit)
 /* Halted when it is set, awake when it comes, and the other way round; each interrupt is one. */
 GUEST_IRQ_TEST(timer_changes_hands)
 {
-	u64 start = rdtsc();
+	u64 start;
 
-	if (!(cpuid(1, 0).c >> 24 & 1))
-		skip("no TSC deadline timer in this CPU");
-	enable();
-	handle(0x50, note_time);
+	use_deadlines(note_time);
 	handle(0x51, eoi);
-	apic_write(APIC_LVTT, LVTT_DEADLINE | 0x50);
 	for (u32 i = 1; i <= TRIES; i++) {
 		start = rdtsc();
 		wrmsr(MSR_TSC_DEADLINE, start + 400000);

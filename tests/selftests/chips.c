@@ -602,8 +602,7 @@ TEST(events_of_nmis)
 	struct vcpu *v = BOOT_HANDLERS(halt);
 	struct minivmm_vcpu_events e;
 
-	if (!is_on("vnmi"))
-		skip("without virtual NMIs its handler's end isn't noticed");
+	need_virtual_nmis();
 	CHECK_OK(ioctl(v->fd, MINIVMM_NMI, 0));
 	e = get_events(v);
 	CHECK_EQ(e.nmi.pending, 1);

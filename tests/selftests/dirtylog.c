@@ -18,7 +18,7 @@
 /* Does this VM's CPU log writes itself? */
 static bool uses_pml(struct vm *vm)
 {
-	return !opt.oracle && uses_ept(vm) && ept_has_dirty_bits() && parameter_is_on("pml") &&
+	return !opt.oracle && uses_ept(vm) && ept_has_dirty_bits() && is_on("pml") &&
 	       cpu_has("vmx flags", " pml");
 }
 

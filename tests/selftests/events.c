@@ -220,8 +220,7 @@ TEST(nmi_waits_for_iret)
 {
 	struct vcpu *v = BOOT_HANDLERS(halt_disabled);
 
-	if (!is_on("vnmi"))
-		skip("without virtual NMIs its handler's end isn't noticed");
+	need_virtual_nmis();
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	nmi(v);
 	RUN_TO_OUT(v, 0x22, 0, 1);
@@ -240,8 +239,7 @@ TEST(nmi_stays_blocked_over_exits)
 {
 	struct vcpu *v = BOOT_HANDLERS(halt_disabled);
 
-	if (!is_on("vnmi"))
-		skip("without virtual NMIs its handler's end isn't noticed");
+	need_virtual_nmis();
 	LOAD(v->vm, NMI_HANDLER, long_nmi_handler);
 	RUN_TO(v, MINIVMM_EXIT_HLT);
 	nmi(v);

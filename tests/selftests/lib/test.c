@@ -300,6 +300,12 @@ bool is_on(const char *parameter)
 	return is_set(opt.oracle ? "kvm_intel" : "minivmm", parameter);
 }
 
+void need_virtual_nmis(void)
+{
+	if (!is_on("vnmi"))
+		skip("without virtual NMIs its handler's end isn't noticed");
+}
+
 bool kvm_has(const char *parameter)
 {
 	return is_set("kvm_intel", parameter);

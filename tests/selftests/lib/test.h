@@ -72,6 +72,7 @@ void skip_on_bochs(const char *why);
 bool on_bochs(void);
 bool kvm_has(const char *parameter);	/* of kvm_intel: ept, unrestricted_guest, … */
 bool is_on(const char *parameter);	/* of the module under test: vnmi, … */
+void need_virtual_nmis(void);		/* else skips: the end of an NMI's handler isn't noticed */
 bool is_unrestricted(void);		/* the CPU itself runs real mode and states near to it */
 
 /*

@@ -277,20 +277,6 @@ bool cpu_has(const char *line_begins, const char *word)
 	return has;
 }
 
-bool parameter_is_on(const char *name)
-{
-	char path[96], c = 'N';
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/module/minivmm/parameters/%s", name);
-	f = fopen(path, "r");
-	if (f) {
-		c = fgetc(f);
-		fclose(f);
-	}
-	return c == 'Y';
-}
-
 bool uses_ept(struct vm *vm)
 {
 	if (opt.oracle)
@@ -301,5 +287,5 @@ bool uses_ept(struct vm *vm)
 bool ept_has_dirty_bits(void)
 {
 	return cpu_has("flags", " ept_ad") &&
-	       (opt.oracle ? kvm_has("eptad") : parameter_is_on("ept_ad"));
+	       (opt.oracle ? kvm_has("eptad") : is_on("ept_ad"));
 }

@@ -90,9 +90,8 @@ void run_to_read(const char *file, int line, struct vcpu *v, u64 gpa, u32 size, 
 void *pio_data(struct vcpu *v);
 const char *exit_name(u32 reason);
 
-/* What the host's CPU has, and the hypervisor uses for this VM; parameters are minivmm's. */
+/* What the host's CPU has, and the hypervisor uses for this VM. */
 bool cpu_has(const char *line_begins, const char *word);
-bool parameter_is_on(const char *name);
 bool uses_ept(struct vm *vm);
 bool ept_has_dirty_bits(void);
 
