@@ -617,7 +617,7 @@ static bool write_xapic(struct lapic *apic, u32 reg, u32 val)
 		lapic_set_reg(apic, LAPIC_ICR2, val & GENMASK(31, ID_SHIFT));
 		return true;
 	case LAPIC_ICR:
-		lapic_set_reg(apic, LAPIC_ICR, val & ~(ICR_BUSY | ICR_RESERVED));
+		lapic_set_reg(apic, LAPIC_ICR, val & ~ICR_BUSY);
 		send_ipi(apic, val, dest_from_8bit(lapic_reg(apic, LAPIC_ICR2) >> ID_SHIFT));
 		return true;
 	}

@@ -66,6 +66,9 @@ GUEST_IRQ_TEST(registers_keep_what_they_can)
 	CHECK_EQ(apic_read(APIC_LVTERR), LVT_MASKED | 0xee);
 	apic_write(APIC_ICR2, 0x55000000);
 	CHECK_EQ(apic_read(APIC_ICR2), 0x55000000);
+	/* Nobody there. All but "send pending" is kept. */
+	apic_write(APIC_ICR, 0xfff37041);
+	CHECK_EQ(apic_read(APIC_ICR), 0xfff36041);
 }
 
 /* While it's off by software, its local vectors are masked for good. */
