@@ -151,6 +151,7 @@ struct vm {
 	struct mutex lock;		/* vCPU creation, chips, TSS and identity-map address */
 	struct vcpu *vcpus[MAX_VCPUS];	/* in order of creation; published by nr_vcpus */
 	int nr_vcpus;
+	int vcpu_ids;			/* ids are below this; 0: not settled yet */
 	int yielded_to;			/* index of the vCPU that a spinning one last let run */
 
 	/* memory */

@@ -881,8 +881,15 @@ long vcpu_create(struct vm *vm, unsigned long id)
 	if (id >= MAX_VCPU_ID)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	fd = vm->nr_vcpus == MAX_VCPUS ? -EINVAL : id_taken(vm, id) ? -EEXIST : 0;
-	if (fd)
+	fd = -EINVAL;
+	if (vm->nr_vcpus == MAX_VCPUS)
+		goto unlock;
+	if (!vm->vcpu_ids)
+		vm->vcpu_ids = MAX_VCPU_ID;
+	if (id >= vm->vcpu_ids)
+		goto unlock;
+	fd = -EEXIST;
+	if (id_taken(vm, id))
 		goto unlock;
 	vcpu = vcpu_new(vm, id);
 	fd = PTR_ERR_OR_ZERO(vcpu);

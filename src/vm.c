@@ -90,6 +90,21 @@ static long enable_manual_dirty_log(struct vm *vm, u64 flags)
 	return 0;
 }
 
+/* Once: a VM's first vCPU sets the limit, too. */
+static long limit_vcpu_ids(struct vm *vm, u64 limit)
+{
+	long r;
+
+	if (limit > MAX_VCPU_ID)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	r = vm->vcpu_ids && vm->vcpu_ids != limit ? -EINVAL : 0;
+	if (!r)
+		vm->vcpu_ids = limit;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 static long do_enable_cap(struct vm *vm, const void __user *arg)
 {
 	struct minivmm_enable_cap cap;
@@ -101,6 +116,8 @@ static long do_enable_cap(struct vm *vm, const void __user *arg)
 	switch (cap.cap) {
 	case MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return enable_manual_dirty_log(vm, cap.args[0]);
+	case MINIVMM_CAP_MAX_VCPU_ID:
+		return limit_vcpu_ids(vm, cap.args[0]);
 	case MINIVMM_CAP_SPLIT_IRQCHIP:
 		return irq_enable_split(vm, cap.args[0]);
 	}

@@ -41,13 +41,6 @@ static int clear_dirty_log(struct vm *vm, u32 slot, u64 first, u32 pages, const 
 	return ioctl(vm->fd, MINIVMM_CLEAR_DIRTY_LOG, &log);
 }
 
-static int enable_cap(struct vm *vm, u32 cap, u32 flags, u64 arg)
-{
-	struct minivmm_enable_cap enable = { .cap = cap, .flags = flags, .args = { arg } };
-
-	return ioctl(vm->fd, MINIVMM_ENABLE_CAP, &enable);
-}
-
 static void set_manual(struct vm *vm, u64 flags)
 {
 	CHECK_OK(enable_cap(vm, MINIVMM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 0, flags));

@@ -224,19 +224,14 @@ TEST(routes_change_while_interrupts_fly)
 
 static int enable_split(struct vm *vm, u64 pins, u32 flags)
 {
-	struct minivmm_enable_cap cap = {
-		.cap = MINIVMM_CAP_SPLIT_IRQCHIP, .flags = flags, .args = { pins },
-	};
-
-	return ioctl(vm->fd, MINIVMM_ENABLE_CAP, &cap);
+	return enable_cap(vm, MINIVMM_CAP_SPLIT_IRQCHIP, flags, pins);
 }
 
 TEST(split_refuses)
 {
 	struct vm *vm = vm_create();
-	struct minivmm_enable_cap cap = { .cap = 9999 };
 
-	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_ENABLE_CAP, &cap), EINVAL);
+	CHECK_ERRNO(enable_cap(vm, 9999, 0, 0), EINVAL);
 	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_ENABLE_CAP, BAD_POINTER), EFAULT);
 	CHECK_ERRNO(enable_split(vm, 24, 1), EINVAL);
 	CHECK_ERRNO(enable_split(vm, 4097, 0), EINVAL);

@@ -44,6 +44,32 @@ TEST(create_refuses_ids_out_of_range)
 	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_CREATE_VCPU, 1l << 31), EINVAL);
 }
 
+static int limit_ids(struct vm *vm, u64 limit)
+{
+	return enable_cap(vm, MINIVMM_CAP_MAX_VCPU_ID, 0, limit);
+}
+
+TEST(ids_have_a_limit_that_is_set_once)
+{
+	struct vm *vm = vm_create();
+	long ids = vm_extension(vm, MINIVMM_CAP_MAX_VCPU_ID);
+
+	CHECK_ERRNO(limit_ids(vm, ids + 1), EINVAL);
+	CHECK_ERRNO(limit_ids(vm, 1ull << 32 | 8), EINVAL);
+	CHECK_OK(limit_ids(vm, 0));
+	CHECK_OK(limit_ids(vm, 8));
+	CHECK_OK(limit_ids(vm, 8));
+	CHECK_ERRNO(limit_ids(vm, 9), EINVAL);
+	CHECK_ERRNO(limit_ids(vm, 0), EINVAL);
+	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_CREATE_VCPU, 8l), EINVAL);
+	CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_VCPU, 7l));
+	/* A vCPU settles it. */
+	vm = vm_create();
+	CHECK_OK(ioctl(vm->fd, MINIVMM_CREATE_VCPU, 0));
+	CHECK_ERRNO(limit_ids(vm, 8), EINVAL);
+	CHECK_OK(limit_ids(vm, ids));
+}
+
 TEST(create_refuses_an_id_in_use)
 {
 	struct vm *vm = vm_create();

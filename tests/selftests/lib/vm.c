@@ -121,6 +121,13 @@ int vm_extension(struct vm *vm, long cap)
 	return CHECK_OK(ioctl(vm->fd, MINIVMM_CHECK_EXTENSION, cap));
 }
 
+int enable_cap(struct vm *vm, u32 cap, u32 flags, u64 arg)
+{
+	struct minivmm_enable_cap enable = { .cap = cap, .flags = flags, .args = { arg } };
+
+	return ioctl(vm->fd, MINIVMM_ENABLE_CAP, &enable);
+}
+
 int set_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, const void *hva)
 {
 	struct minivmm_userspace_memory_region region = {

@@ -37,6 +37,7 @@ int vm_type(void);			/* what --mmu says */
 struct vm *vm_create(void);		/* no memory */
 struct vm *vm_with_memory(size_t size);
 int vm_extension(struct vm *vm, long cap);
+int enable_cap(struct vm *vm, u32 cap, u32 flags, u64 arg);
 void *host_memory(size_t size);		/* zeroes, aligned to 2M */
 /* Zeroes in transparent huge pages; skips the test where there are none. */
 void *huge_memory(size_t size);
