@@ -1112,8 +1112,7 @@ static inline bool has_work(struct vcpu *vcpu, unsigned long other_than)
 static bool must_leave(struct vcpu *vcpu)
 {
 	return !vcpu_runnable(vcpu) || has_work(vcpu, BIT(REQ_EVENT)) || hw_can_run(vcpu) ||
-	       (!vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window) &&
-		event_ready_for_interrupt(vcpu));
+	       vcpu_irq_window_open(vcpu);
 }
 
 /* Does DR7 ask for #DB before the instruction here? */

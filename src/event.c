@@ -246,6 +246,13 @@ static void start_interrupt(struct vcpu *vcpu)
 	hw_inject_interrupt(vcpu);
 }
 
+/* Without room for a vector of the client's, and someone who listens to it, an open window is none. */
+static bool client_wants_window(struct vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->run->request_interrupt_window) && !irq_pics_in_kernel(vcpu) &&
+	       irq_client_may_inject(vcpu);
+}
+
 static bool nmi_allowed(struct vcpu *vcpu)
 {
 	return !hw_nmi_masked(vcpu) && !hw_interrupt_shadow(vcpu);
@@ -270,7 +277,7 @@ static void prepare_interrupts(struct vcpu *vcpu, bool busy)
 	}
 	if (vcpu->nmi.pending)
 		hw_request_nmi_window(vcpu);
-	if (waiting || (!irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window)))
+	if (waiting || client_wants_window(vcpu))
 		hw_request_irq_window(vcpu);
 }
 

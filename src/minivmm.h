@@ -543,6 +543,7 @@ void vm_kick_and_wait(struct vm *vm, enum request request);
 void vcpu_reset(struct vcpu *vcpu, bool init);
 void vcpu_start_at_sipi(struct vcpu *vcpu, u8 vector);
 bool vcpu_runnable(struct vcpu *vcpu);
+bool vcpu_irq_window_open(struct vcpu *vcpu);	/* is it time for EXIT_IRQ_WINDOW_OPEN? vcpu */
 int vcpu_halt(struct vcpu *vcpu);	/* after HLT */
 void vcpu_directed_yield(struct vcpu *vcpu);	/* it spins: lets another vCPU run */
 /* Records why this VM can't go on; the first reason wins (DESIGN, "guest errors are text"). vcpu. */

@@ -525,9 +525,9 @@ static int handle_work(struct vcpu *vcpu)
 	return 1;
 }
 
-static bool wants_irq_window(struct vcpu *vcpu)
+bool vcpu_irq_window_open(struct vcpu *vcpu)
 {
-	return !irq_pics_in_kernel(vcpu) && READ_ONCE(vcpu->run->request_interrupt_window) &&
+	return READ_ONCE(vcpu->run->request_interrupt_window) && !irq_pics_in_kernel(vcpu) &&
 	       event_ready_for_interrupt(vcpu);
 }
 
@@ -539,7 +539,7 @@ static int run_loop(struct vcpu *vcpu)
 		r = vcpu_runnable(vcpu) ? run_once(vcpu) : vcpu_block(vcpu);
 		if (r <= 0)
 			return r;
-		if (wants_irq_window(vcpu)) {
+		if (vcpu_irq_window_open(vcpu)) {
 			vcpu->run->exit_reason = MINIVMM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
 		}
@@ -572,7 +572,7 @@ static int run_inside(struct vcpu *vcpu)
 	if (!vcpu->lapic && set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 	/* the window is asked for with the next entry, even if it is open already */
-	if (!irq_pics_in_kernel(vcpu) && READ_ONCE(run->request_interrupt_window))
+	if (READ_ONCE(run->request_interrupt_window) && !irq_pics_in_kernel(vcpu))
 		vcpu_request(vcpu, REQ_EVENT);
 	if (vcpu->complete) {
 		r = complete_io(vcpu);

@@ -312,6 +312,33 @@ GUEST64(listen_to_pics,
 	out %al, $0x10;
 	hlt)
 
+/* Nobody listens to the client's PIC: its window doesn't open, and doesn't keep the guest from running. */
+GUEST64(listen_late,
+	mov $0xfee000f0, %eax; movl $0x1ff, (%rax);
+	mov $0xfee00350, %eax; movl $0x10700, (%rax);
+	sti;
+	nop;
+	out %al, $0x11;
+	out %al, $0x12;
+	movl $0x700, (%rax);
+	1: jmp 1b)
+
+TEST(split_window_waits_for_lint0)
+{
+	struct vm *vm = vm_split(24);
+	struct vcpu *v = boot_counter(vm, true);
+
+	LOAD(vm, CODE, listen_late);
+	v->run->request_interrupt_window = 1;
+	RUN_TO(v, MINIVMM_EXIT_IO);
+	CHECK_EQ(v->run->io.port, 0x11);
+	CHECK(!v->run->ready_for_interrupt_injection);
+	RUN_TO(v, MINIVMM_EXIT_IO);
+	CHECK_EQ(v->run->io.port, 0x12);
+	RUN_TO(v, MINIVMM_EXIT_IRQ_WINDOW_OPEN);
+	CHECK(v->run->ready_for_interrupt_injection);
+}
+
 TEST(split_takes_vectors_of_the_client)
 {
 	struct vm *vm = vm_split(24);

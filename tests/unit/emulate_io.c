@@ -172,7 +172,10 @@ bool hw_can_run(struct vcpu *vcpu) { return t.runnable; }
 bool lapic_has_events(struct vcpu *vcpu) { return false; }
 bool vcpu_runnable(struct vcpu *vcpu) { return vcpu->mp_state == MP_RUNNABLE; }
 void lapic_timer_sleep(struct vcpu *vcpu) { }
-bool event_ready_for_interrupt(struct vcpu *vcpu) { return vcpu->rflags & X86_EFLAGS_IF; }
+bool vcpu_irq_window_open(struct vcpu *vcpu)
+{
+	return vcpu->run->request_interrupt_window && vcpu->rflags & X86_EFLAGS_IF;
+}
 bool guest_has(struct vcpu *vcpu, unsigned int x86_feature) { return !t.lacks_invpcid; }
 u64 guest_tsc(struct vcpu *vcpu) { return 0x123456789; }
 u64 get_cr8(struct vcpu *vcpu) { return vcpu->cr8; }
