@@ -288,6 +288,7 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_IRQ_ROUTING, 4096 },
 	{ MINIVMM_CAP_IRQ_INJECT_STATUS, 1 },
 	{ MINIVMM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
+	{ MINIVMM_CAP_MCE, MAX_MCE_BANKS },
 	{ MINIVMM_CAP_IRQFD, 1 },
 	{ MINIVMM_CAP_PIT2, 1 },
 	{ MINIVMM_CAP_PIT_STATE2, 1 },
@@ -380,6 +381,8 @@ static long device_ioctl(struct file *file, unsigned int ioctl, unsigned long ar
 		return msr_feature_index_list(p);
 	case MINIVMM_GET_MSRS:
 		return msrs_access(NULL, p, false);
+	case MINIVMM_X86_GET_MCE_CAP_SUPPORTED:
+		return mce_cap_supported(p);
 	}
 	return -EINVAL;
 }

@@ -66,6 +66,7 @@ static inline gpa_t gfn_to_gpa(gfn_t gfn) { return gfn << PAGE_SHIFT; }
 #define SHADOW_REGIONS_1G	64
 #define MIN_TABLE_LIMIT	64ul			/* shadow tables that a VM may have: as KVM's */
 #define MAX_CPUID	256
+#define MAX_MCE_BANKS	32			/* as KVM's */
 #define MAX_MSRS	256			/* of one GET_MSRS or SET_MSRS, as KVM's */
 
 /* ---- registers ------------------------------------------------------------------------------- */
@@ -333,7 +334,7 @@ struct vcpu {
 	u64 cr4_reserved, efer_reserved;	/* bits that its CPUID doesn't allow */
 	u64 msr_pat, msr_misc_enable;
 	u64 msr_mtrr_def_type, msr_mtrr_fixed[11], msr_mtrr_var[16];
-	u64 msr_tsc_adjust, msr_mcg_status, msr_ucode, msr_feat_ctl, msr_arch_capabilities;
+	u64 msr_tsc_adjust, msr_ucode, msr_feat_ctl, msr_arch_capabilities;
 	u64 tsc_offset;
 	u64 tsc_ratio;			/* of the guest's rate to the host's, << 48; 0: it's the same */
 	u32 tsc_khz;			/* the guest's */
@@ -346,6 +347,11 @@ struct vcpu {
 		struct task_struct *steal_task;	/* never followed: whose run_delay was steal_seen */
 		u64 steal_seen;
 	} pv;
+
+	struct {
+		u64 cap, ctl, status;	/* MCG_* */
+		u64 banks[MAX_MCE_BANKS * 4];	/* CTL, STATUS, ADDR, MISC of each */
+	} mce;
 
 	struct fpu_guest fpu;
 	struct minivmm_failure *failure;	/* why RUN can't go on; empty = it can */
@@ -785,6 +791,14 @@ int msr_index_list(struct minivmm_msr_list __user *arg);
 int msr_feature_index_list(struct minivmm_msr_list __user *arg);
 long msrs_access(struct vcpu *vcpu, struct minivmm_msrs __user *arg, bool set);
 void msr_reset(struct vcpu *vcpu);
+
+/* ---- mce.c ----------------------------------------------------------------------------------- */
+
+int mce_msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client);	/* 1: #GP, or none of its */
+int mce_msr_set(struct vcpu *vcpu, u32 index, u64 data, bool by_client);
+void mce_reset(struct vcpu *vcpu);
+long mce_cap_supported(void __user *arg);
+long mce_ioctl(struct vcpu *vcpu, unsigned int ioctl, void __user *arg);
 
 /* ---- irq/ ------------------------------------------------------------------------------------ */
 

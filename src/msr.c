@@ -181,7 +181,7 @@ static int get_feature(u32 index, u64 *data)
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 
-static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data)
+static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data, bool by_client)
 {
 	u64 *kept = mtrr(vcpu, index);
 
@@ -202,16 +202,9 @@ static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data)
 	case MSR_IA32_UCODE_REV:
 		*data = vcpu->msr_ucode;
 		return 0;
-	case MSR_IA32_MCG_STATUS:
-		*data = vcpu->msr_mcg_status;
-		return 0;
 	case MSR_IA32_FEAT_CTL:
 		*data = vcpu->msr_feat_ctl;
 		return 0;
-	case MSR_IA32_MCG_CAP:		/* no banks */
-	case MSR_IA32_MCG_CTL:
-	case MSR_IA32_P5_MC_ADDR:
-	case MSR_IA32_P5_MC_TYPE:
 	case MSR_IA32_PLATFORM_ID:
 	case MSR_IA32_EBL_CR_POWERON:
 	case MSR_IA32_LASTBRANCHFROMIP:
@@ -221,7 +214,7 @@ static int get_constant_or_kept(struct vcpu *vcpu, u32 index, u64 *data)
 		*data = 0;
 		return 0;
 	}
-	return 1;
+	return mce_msr_get(vcpu, index, data, by_client);
 }
 
 /**
@@ -269,7 +262,7 @@ int msr_get(struct vcpu *vcpu, u32 index, u64 *data, bool by_client)
 	r = hw_get_msr(vcpu, index, data);
 	if (r == -ENOENT)
 		r = clock_msr_get(vcpu, index, data);
-	return r == -ENOENT ? get_constant_or_kept(vcpu, index, data) : r;
+	return r == -ENOENT ? get_constant_or_kept(vcpu, index, data, by_client) : r;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------- */
@@ -305,20 +298,15 @@ static int set_kept(struct vcpu *vcpu, u32 index, u64 data, bool by_client)
 			return 1;
 		vcpu->msr_arch_capabilities = data;
 		return 0;
-	case MSR_IA32_MCG_STATUS:
-		vcpu->msr_mcg_status = data;
-		return 0;
 	case MSR_IA32_FEAT_CTL:		/* nothing to enable; firmware locks it */
 		if ((data & ~FEAT_CTL_LOCKED) || (!by_client && vcpu->msr_feat_ctl))
 			return 1;
 		vcpu->msr_feat_ctl = data;
 		return 0;
-	case MSR_IA32_MCG_CTL:
-		return !by_client || data;
 	case MSR_IA32_DEBUGCTLMSR:
 		return data != 0;	/* no branch records are offered */
 	}
-	return 1;
+	return mce_msr_set(vcpu, index, data, by_client);
 }
 
 /* MSRs that hold a linear address. */
@@ -397,6 +385,7 @@ void msr_reset(struct vcpu *vcpu)
 	vcpu->msr_ucode = 0x100000000ull;
 	vcpu->msr_arch_capabilities = arch_capabilities();
 	vcpu->msr_mtrr_def_type = 0;
+	mce_reset(vcpu);
 	tsc_write(vcpu, 0);
 }
 

@@ -411,6 +411,19 @@ static int set_mp_state(struct vcpu *vcpu, const struct minivmm_mp_state *state)
 	return 0;
 }
 
+/*
+ * A page through which old guests would learn of their APIC without exits. There is none, since what
+ * tells a client that a guest wants one, TPR_ACCESS_REPORTING, isn't there: 0 is all that can be set.
+ */
+static int set_vapic_addr(struct vcpu *vcpu, const void __user *arg)
+{
+	struct minivmm_vapic_addr vapic;
+
+	if (copy_from_user(&vapic, arg, sizeof(vapic)))
+		return -EFAULT;
+	return !vcpu->lapic || vapic.vapic_addr ? -EINVAL : 0;
+}
+
 /* ---- dispatch ---------------------------------------------------------------------------------- */
 
 union vcpu_arg {
@@ -538,12 +551,17 @@ long vcpu_state_ioctl(struct vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 		return lapic_state_ioctl(vcpu, p, false);
 	case MINIVMM_SET_LAPIC:
 		return lapic_state_ioctl(vcpu, p, true);
+	case MINIVMM_SET_VAPIC_ADDR:
+		return set_vapic_addr(vcpu, p);
 	case MINIVMM_GET_TSC_KHZ:
 		return vcpu->tsc_khz;
 	case MINIVMM_SET_TSC_KHZ:
 		return tsc_set_khz(vcpu, arg);
 	case MINIVMM_KVMCLOCK_CTRL:
 		return clock_kvmclock_ctrl(vcpu);
+	case MINIVMM_X86_SETUP_MCE:
+	case MINIVMM_X86_SET_MCE:
+		return mce_ioctl(vcpu, ioctl, p);
 	}
 	return -EINVAL;
 }

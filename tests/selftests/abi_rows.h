@@ -212,6 +212,11 @@ SAME(SET_XCRS)
 SAME(GET_SREGS2)
 SAME(SET_SREGS2)
 SAME(GET_XSAVE2)
+SAME(CAP_MCE)
+SAME(X86_GET_MCE_CAP_SUPPORTED)
+SAME(X86_SETUP_MCE)
+SAME(X86_SET_MCE)
+SAME(SET_VAPIC_ADDR)
 
 /* ---- layouts ---- */
 
@@ -311,6 +316,18 @@ FIELD(fpu, last_dp)
 FIELD(fpu, xmm)
 FIELD(fpu, mxcsr)
 FIELD(fpu, pad2)
+
+STRUCT(x86_mce)
+FIELD(x86_mce, status)
+FIELD(x86_mce, addr)
+FIELD(x86_mce, misc)
+FIELD(x86_mce, mcg_status)
+FIELD(x86_mce, bank)
+FIELD(x86_mce, pad1)
+FIELD(x86_mce, pad2)
+
+STRUCT(vapic_addr)
+FIELD(vapic_addr, vapic_addr)
 
 STRUCT(msr_entry)
 FIELD(msr_entry, index)

@@ -104,6 +104,7 @@ static const struct extension extensions[] = {
 	CAP(USER_NMI, 1),
 	CAP(IRQ_INJECT_STATUS, 1),
 	CAP(JOIN_MEMORY_REGIONS_WORKS, 1),
+	CAP(MCE, 1),
 	CAP(PIT2, 1),
 	CAP(SET_IDENTITY_MAP_ADDR, 1),
 	CAP(INTERNAL_ERROR_DATA, 1),

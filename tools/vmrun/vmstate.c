@@ -21,6 +21,8 @@
 #define MSR_MTRR_FIX16K		0x258	/* two */
 #define MSR_MTRR_FIX4K		0x268	/* eight */
 #define MSR_MTRR_DEF_TYPE	0x2ff
+#define MSR_MC0_CTL		0x400	/* four for each bank */
+#define MSRS_OF_BANKS		(32 * 4)
 #define MSR_TSC_DEADLINE	0x6e0
 
 /* So far that no hypervisor takes it for an attempt to bring TSCs into step. */
@@ -157,6 +159,7 @@ static void save_msrs(const struct vcpu *cpu, struct cpu_state *s, struct fields
 	add_msrs(cpu, s, MSR_MTRR_FIX16K, 2);
 	add_msrs(cpu, s, MSR_MTRR_FIX4K, 8);
 	add_msrs(cpu, s, MSR_MTRR_DEF_TYPE, 1);
+	add_msrs(cpu, s, MSR_MC0_CTL, MSRS_OF_BANKS);
 }
 
 /* Some that can be read can't be written: these must be as they were. */

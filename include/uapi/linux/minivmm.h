@@ -415,10 +415,26 @@ struct minivmm_clock_data {
 #define MINIVMM_CLOCK_REALTIME		(1 << 2)
 #define MINIVMM_CLOCK_HOST_TSC		(1 << 3)
 
+/* For X86_SET_MCE: what the MSRs of a bank, and MCG_STATUS, are to say. */
+struct minivmm_x86_mce {
+	__u64 status;
+	__u64 addr;
+	__u64 misc;
+	__u64 mcg_status;
+	__u8 bank;
+	__u8 pad1[7];
+	__u64 pad2[3];
+};
+
 /* ---- a vCPU's events -------------------------------------------------------------------------- */
 
 struct minivmm_mp_state {
 	__u32 mp_state;
+};
+
+/* For SET_VAPIC_ADDR: 0, there is none. */
+struct minivmm_vapic_addr {
+	__u64 vapic_addr;
 };
 
 #define MINIVMM_MP_STATE_RUNNABLE	0
@@ -680,6 +696,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_IRQ_ROUTING			25
 #define MINIVMM_CAP_IRQ_INJECT_STATUS		26
 #define MINIVMM_CAP_JOIN_MEMORY_REGIONS_WORKS	30
+#define MINIVMM_CAP_MCE				31
 #define MINIVMM_CAP_IRQFD			32
 #define MINIVMM_CAP_PIT2			33
 #define MINIVMM_CAP_PIT_STATE2			35
@@ -728,6 +745,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_GET_VCPU_MMAP_SIZE	_IO(MINIVMMIO, 0x04)	/* bytes */
 #define MINIVMM_GET_SUPPORTED_CPUID	_IOWR(MINIVMMIO, 0x05, struct minivmm_cpuid2)
 #define MINIVMM_GET_MSR_FEATURE_INDEX_LIST	_IOWR(MINIVMMIO, 0x0a, struct minivmm_msr_list)
+#define MINIVMM_X86_GET_MCE_CAP_SUPPORTED	_IOR(MINIVMMIO, 0x9d, __u64)
 
 /* ---- ioctls on a VM -------------------------------------------------------------------------- */
 
@@ -781,8 +799,11 @@ struct minivmm_stats_desc {
 #define MINIVMM_SET_LAPIC		_IOW(MINIVMMIO, 0x8f, struct minivmm_lapic_state)
 #define MINIVMM_GET_MP_STATE		_IOR(MINIVMMIO, 0x98, struct minivmm_mp_state)
 #define MINIVMM_SET_MP_STATE		_IOW(MINIVMMIO, 0x99, struct minivmm_mp_state)
+#define MINIVMM_SET_VAPIC_ADDR		_IOW(MINIVMMIO, 0x93, struct minivmm_vapic_addr)
 #define MINIVMM_NMI			_IO(MINIVMMIO, 0x9a)
 #define MINIVMM_SET_GUEST_DEBUG		_IOW(MINIVMMIO, 0x9b, struct minivmm_guest_debug)
+#define MINIVMM_X86_SETUP_MCE		_IOW(MINIVMMIO, 0x9c, __u64)	/* MCG_CAP */
+#define MINIVMM_X86_SET_MCE		_IOW(MINIVMMIO, 0x9e, struct minivmm_x86_mce)
 #define MINIVMM_GET_VCPU_EVENTS		_IOR(MINIVMMIO, 0x9f, struct minivmm_vcpu_events)
 #define MINIVMM_SET_VCPU_EVENTS		_IOW(MINIVMMIO, 0xa0, struct minivmm_vcpu_events)
 #define MINIVMM_GET_DEBUGREGS		_IOR(MINIVMMIO, 0xa1, struct minivmm_debugregs)
