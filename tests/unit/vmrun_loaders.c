@@ -87,6 +87,24 @@ static void bzimage_boots(void **state)
 	assert_int_equal(bp->sentinel, 0);
 }
 
+static void bzimage_of_32_bits_boots(void **state)
+{
+	uint8_t image[BZIMAGE_SIZE];
+	const uint64_t *gdt;
+
+	(void)state;
+	make_bzimage(image);
+	bzimage_header(image)->xloadflags = 0;
+	assert_loads(image, sizeof(image));
+	assert_int_equal(entry.mode, ENTRY_PROT);
+	assert_int_equal(entry.ip, 0x1000000);
+	assert_int_equal(entry.si, BOOT_ZERO_PAGE);
+	assert_int_equal(entry.bx, 0);
+	gdt = (const uint64_t *)guest(BOOT_GDT, BOOT_TSS);
+	assert_int_equal(gdt[BOOT_CS / 8], 0x00cf9b000000ffff);
+	assert_int_equal(gdt[BOOT_DS / 8], 0x00cf93000000ffff);
+}
+
 static void bzimage_sees_the_memory(void **state)
 {
 	const struct boot_params *bp = zero_page();
@@ -152,9 +170,6 @@ static void bzimage_that_we_cant_start(void **state)
 	make_bzimage(image);
 	h->version = 0x20b;
 	assert_refused(image, sizeof(image), "protocol 2.11");
-	make_bzimage(image);
-	h->xloadflags = 0;
-	assert_refused(image, sizeof(image), "32-bit");
 	make_bzimage(image);
 	h->boot_flag = 0;
 	assert_refused(image, sizeof(image), "signature");
@@ -719,6 +734,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bzimage_boots),
+		cmocka_unit_test(bzimage_of_32_bits_boots),
 		cmocka_unit_test(bzimage_sees_the_memory),
 		cmocka_unit_test(bzimage_has_tables),
 		cmocka_unit_test(bzimage_truncated_at_every_length),

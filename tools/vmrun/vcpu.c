@@ -205,13 +205,6 @@ static void protected_mode(struct minivmm_sregs *s)
 	s->cr0 = CR0_PE | CR0_ET | CR0_NE;
 }
 
-/* A 32-bit program's code segment is entry 1 of the GDT: BOOT_CS is the 64-bit one. */
-static void mode_32(struct minivmm_sregs *s)
-{
-	protected_mode(s);
-	s->cs.selector = 0x08;
-}
-
 static void mode_64(struct minivmm_sregs *s)
 {
 	protected_mode(s);
@@ -245,7 +238,7 @@ int vcpu_set_entry(struct vcpu *cpu, const struct entry *entry, struct error *er
 	if (entry->mode == ENTRY_LONG)
 		mode_64(&s);
 	else if (entry->mode == ENTRY_PROT)
-		mode_32(&s);
+		protected_mode(&s);
 	else
 		mode_16(&s);
 	if (ioctl(cpu->fd, MINIVMM_SET_SREGS, &s))

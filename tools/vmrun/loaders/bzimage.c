@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A Linux kernel as distributions ship it, through the 64-bit boot protocol. */
+/* A Linux kernel as distributions ship it, through the 64-bit boot protocol, or the 32-bit one. */
 #include <stddef.h>
 #include <string.h>
 
@@ -44,9 +44,6 @@ static int read_header(const struct image *img, struct setup_header *hdr, struct
 			      img->name, hdr->version >> 8, hdr->version & 0xff);
 	if (end < HEADER_MIN_END)
 		return failed(err, "%s: a Linux kernel whose header is shorter than its protocol",
-			      img->name);
-	if (!(hdr->xloadflags & XLF_KERNEL_64))
-		return failed(err, "%s: a 32-bit Linux kernel; vmrun starts 64-bit ones only, yet",
 			      img->name);
 	return 0;
 }
@@ -98,6 +95,7 @@ static int bzimage_load(struct guest_mem *mem, const struct boot *boot, struct e
 {
 	struct boot_params bp = { };
 	uint64_t addr, end;
+	bool is_64bit;
 
 	if (read_header(boot->kernel, &bp.hdr, err) ||
 	    load_kernel(mem, boot->kernel, &bp.hdr, &addr, &end, err) ||
@@ -108,13 +106,14 @@ static int bzimage_load(struct guest_mem *mem, const struct boot *boot, struct e
 	bp.hdr.loadflags &= ~CAN_USE_HEAP;
 	bp.hdr.code32_start = addr;
 	bp.hdr.vid_mode = 0xffff;		/* "normal" */
-	boot_tables(mem);
+	is_64bit = bp.hdr.xloadflags & XLF_KERNEL_64;
+	boot_tables(mem, is_64bit ? ENTRY_LONG : ENTRY_PROT);
 	boot_memory_map(&bp, mem);
 	mem_write(mem, BOOT_ZERO_PAGE, &bp, sizeof(bp));
 
 	*entry = (struct entry) {
-		.mode = ENTRY_LONG,
-		.ip = addr + ENTRY64_OFFSET,
+		.mode = is_64bit ? ENTRY_LONG : ENTRY_PROT,
+		.ip = is_64bit ? addr + ENTRY64_OFFSET : addr,
 		.sp = BOOT_STACK_TOP,
 		.si = BOOT_ZERO_PAGE,
 	};

@@ -140,7 +140,7 @@ static int elf64_load(struct guest_mem *mem, const struct boot *boot, struct ent
 	uint64_t ip, end;
 
 	if (elf_load(mem, boot->kernel, ELF_64, &ip, &end, err) ||
-	    boot_plain(mem, boot, end, err))
+	    boot_plain(mem, boot, ENTRY_LONG, end, err))
 		return -1;
 	*entry = (struct entry) {
 		.mode = ENTRY_LONG,

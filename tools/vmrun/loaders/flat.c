@@ -51,7 +51,7 @@ static int load_at(struct guest_mem *mem, const struct boot *boot, enum entry_mo
 	if (check_place(mem, img, mode, addr, err))
 		return -1;
 	/* Real-mode code has low memory to itself, but for the two words of the BIOS data area. */
-	if (mode != ENTRY_REAL && boot_plain(mem, boot, addr + img->size, err))
+	if (mode != ENTRY_REAL && boot_plain(mem, boot, mode, addr + img->size, err))
 		return -1;
 	mem_write(mem, addr, img->data, img->size);
 	*entry = (struct entry) {

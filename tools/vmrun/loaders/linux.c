@@ -40,11 +40,11 @@ static void boot_page_tables(struct guest_mem *mem)
 		put64(mem, pd + 8 * i, i << 21 | PTE_PRESENT | PTE_WRITE | PTE_LARGE);
 }
 
-void boot_tables(struct guest_mem *mem)
+void boot_tables(struct guest_mem *mem, enum entry_mode mode)
 {
 	put64(mem, BOOT_GDT, 0);
-	put64(mem, BOOT_GDT + 0x08, GDT_CODE32);
-	put64(mem, BOOT_GDT + BOOT_CS, GDT_CODE64);
+	put64(mem, BOOT_GDT + 0x08, 0);
+	put64(mem, BOOT_GDT + BOOT_CS, mode == ENTRY_LONG ? GDT_CODE64 : GDT_CODE32);
 	put64(mem, BOOT_GDT + BOOT_DS, GDT_DATA);
 	put64(mem, BOOT_GDT + BOOT_TSS, GDT_TSS);
 	put64(mem, BOOT_GDT + BOOT_TSS + 8, 0);
@@ -106,8 +106,8 @@ int boot_initrd(struct guest_mem *mem, struct boot_params *bp, const struct imag
 	return 0;
 }
 
-int boot_plain(struct guest_mem *mem, const struct boot *boot, uint64_t image_end,
-	       struct error *err)
+int boot_plain(struct guest_mem *mem, const struct boot *boot, enum entry_mode mode,
+	       uint64_t image_end, struct error *err)
 {
 	struct boot_params bp = {
 		.hdr = {
@@ -126,7 +126,7 @@ int boot_plain(struct guest_mem *mem, const struct boot *boot, uint64_t image_en
 	if (boot_cmdline(mem, &bp, boot->cmdline, BOOT_CMDLINE_MAX - 1, err) ||
 	    boot_initrd(mem, &bp, boot->initrd, floor, bp.hdr.initrd_addr_max, err))
 		return -1;
-	boot_tables(mem);
+	boot_tables(mem, mode);
 	boot_memory_map(&bp, mem);
 	mem_write(mem, BOOT_ZERO_PAGE, &bp, sizeof(bp));
 	return 0;

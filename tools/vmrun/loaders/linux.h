@@ -7,8 +7,8 @@
 
 #include "loader.h"
 
-/* GDT, page tables that map 4 GiB one to one, and the BIOS data area. */
-void boot_tables(struct guest_mem *mem);
+/* GDT for code that starts in that mode, page tables that map 4 GiB one to one, and the BIOS data area. */
+void boot_tables(struct guest_mem *mem, enum entry_mode mode);
 
 /* The memory map of this machine. */
 void boot_memory_map(struct boot_params *bp, const struct guest_mem *mem);
@@ -29,7 +29,7 @@ int boot_initrd(struct guest_mem *mem, struct boot_params *bp, const struct imag
 		uint64_t floor, uint64_t max_addr, struct error *err);
 
 /* For images that come without a setup header: one that says what Linux asks for. */
-int boot_plain(struct guest_mem *mem, const struct boot *boot, uint64_t image_end,
-	       struct error *err);
+int boot_plain(struct guest_mem *mem, const struct boot *boot, enum entry_mode mode,
+	       uint64_t image_end, struct error *err);
 
 #endif

@@ -191,7 +191,7 @@ static int multiboot_load(struct guest_mem *mem, const struct boot *boot, struct
 	if (boot_cmdline(mem, &bp, boot->cmdline, BOOT_CMDLINE_MAX - 1, err) ||
 	    boot_initrd(mem, &bp, boot->initrd, end, bp.hdr.initrd_addr_max, err))
 		return -1;
-	boot_tables(mem);
+	boot_tables(mem, ENTRY_PROT);
 	boot_memory_map(&bp, mem);
 	write_info(mem, &bp);
 	*entry = (struct entry) {
