@@ -118,6 +118,17 @@ def gdb(mmu, cpus, **environment):
     return Command(["tests/lab/gdb/run"], expect="gdb: passed", environment=environment)
 
 
+def i386(flavour, mmu, **environment):
+    return Command(
+        ["tests/lab/i386/run", flavour], expect="i386: passed", environment={"MMU": mmu} | environment
+    )
+
+
+def client(**environment):
+    """QEMU, as a client of the module."""
+    return Command(["tests/lab/client/run"], expect="client: passed", environment=environment)
+
+
 def reboot(way):
     return Command(["tests/lab/reboot/run", way], expect="arrived")
 
@@ -154,6 +165,7 @@ CELLS = [
             **firmware("rom", "multiboot", "grub", "disk", MMU="ept"),
             "virtio": virtio(MMU="ept"),
             "net": net(MMU="ept"),
+            "client": client(MMU="ept"),
         },
     ),
     Cell(
@@ -330,6 +342,37 @@ MORE_CELLS += [
             "vhost_kvm": vhost(DEV="/dev/kvm"),
             "tap": vhost(MMU="ept", VHOST="off"),
             "tap_lines": vhost(MMU="ept", APPEND="pci=nomsi"),
+        },
+    )
+]
+
+# A 32-bit kernel: page tables of two levels, and PAE's.
+MORE_CELLS += [
+    Cell(
+        "i386",
+        "",
+        selftests={},
+        commands={
+            "686": i386("686", "ept"),
+            "686_shadow": i386("686", "shadow"),
+            "686_penryn": i386("686", "shadow", CPU="core2_penryn_t9600"),
+            "pae_smp": i386("686-pae", "ept", GUEST_CPUS="2"),
+            "pae_shadow_smp": i386("686-pae", "shadow", GUEST_CPUS="2"),
+            "pae_lynnfield": i386("686-pae", "ept", CPU="corei5_lynnfield_750"),
+        },
+    )
+]
+
+# Another client, also with PICs, PIT and I/O APIC of its own.
+MORE_CELLS += [
+    Cell(
+        "client",
+        "",
+        selftests={},
+        commands={
+            "shadow": client(MMU="shadow"),
+            "q35_split": client(MMU="ept", MACHINE="q35,kernel_irqchip=split"),
+            "kvm": client(DEV="/dev/kvm"),
         },
     )
 ]
