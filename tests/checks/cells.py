@@ -37,7 +37,7 @@ class Command:
     """A test that is a command on the host, which uses the lab itself."""
 
     command: list
-    expect: str  # a line of its output
+    expect: str  # a line of its output; None: it speaks TAP, and --list says which tests it has
     environment: dict = field(default_factory=dict)
 
 
@@ -127,6 +127,11 @@ def i386(flavour, mmu, **environment):
 def client(**environment):
     """QEMU, as a client of the module."""
     return Command(["tests/lab/client/run"], expect="client: passed", environment=environment)
+
+
+def kselftests(*patterns, **environment):
+    command = ["tests/lab/kselftests/run", *patterns]
+    return Command(command, expect=None, environment=environment)
 
 
 def reboot(way):
@@ -373,6 +378,20 @@ MORE_CELLS += [
             "shadow": client(MMU="shadow"),
             "q35_split": client(MMU="ept", MACHINE="q35,kernel_irqchip=split"),
             "kvm": client(DEV="/dev/kvm"),
+        },
+    )
+]
+
+# The kernel's own selftests of KVM. On KVM dirty_log_test takes longer than all the others.
+MORE_CELLS += [
+    Cell(
+        "kselftests",
+        "",
+        selftests={},
+        commands={
+            "ept": kselftests(MMU="ept"),
+            "shadow": kselftests(MMU="shadow"),
+            "kvm": kselftests("[!d]*", "de*", "dirty_log_perf*", DEV="/dev/kvm"),
         },
     )
 ]
