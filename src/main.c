@@ -291,6 +291,7 @@ static const struct { unsigned long cap; long value; } extensions[] = {
 	{ MINIVMM_CAP_MCE, MAX_MCE_BANKS },
 	{ MINIVMM_CAP_IRQFD, 1 },
 	{ MINIVMM_CAP_PIT2, 1 },
+	{ MINIVMM_CAP_SET_BOOT_CPU_ID, 1 },
 	{ MINIVMM_CAP_PIT_STATE2, 1 },
 	{ MINIVMM_CAP_IOEVENTFD, 1 },
 	{ MINIVMM_CAP_SET_IDENTITY_MAP_ADDR, 1 },

@@ -153,6 +153,7 @@ struct vm {
 	struct vcpu *vcpus[MAX_VCPUS];	/* in order of creation; published by nr_vcpus */
 	int nr_vcpus;
 	int vcpu_ids;			/* ids are below this; 0: not settled yet */
+	u32 boot_vcpu_id;		/* of the one that starts by itself */
 	int yielded_to;			/* index of the vCPU that a spinning one last let run */
 
 	/* memory */
@@ -514,6 +515,7 @@ static inline u64 vcpu_cr4(struct vcpu *vcpu)
 	return vcpu->cr4;
 }
 
+static inline bool is_boot_vcpu(struct vcpu *vcpu) { return vcpu->id == vcpu->vm->boot_vcpu_id; }
 static inline bool is_long_mode(struct vcpu *vcpu) { return vcpu->efer & (1 << 10); /* LMA */ }
 /* The guest can't change these bits without an exit: they needn't be read from the VMCS. */
 static inline bool is_paging(struct vcpu *vcpu) { return vcpu->cr0 & X86_CR0_PG; }

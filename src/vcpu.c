@@ -822,9 +822,9 @@ static struct vcpu *vcpu_new(struct vm *vm, int id)
 	}
 	cpuid_update(vcpu);
 	vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
-			  (id == 0 ? MSR_IA32_APICBASE_BSP : 0);
+			  (is_boot_vcpu(vcpu) ? MSR_IA32_APICBASE_BSP : 0);
 	/* with chips in the kernel the others wait for the first one's INIT and SIPI */
-	vcpu->mp_state = vm->irqchip && id ? MP_UNINITIALIZED : MP_RUNNABLE;
+	vcpu->mp_state = vm->irqchip && !is_boot_vcpu(vcpu) ? MP_UNINITIALIZED : MP_RUNNABLE;
 	vcpu_load(vcpu);
 	hw_set_tsc_ratio(vcpu, 0);
 	vcpu_reset(vcpu, false);

@@ -105,8 +105,8 @@ static bool sregs_valid(struct vcpu *vcpu, const struct minivmm_sregs *s)
 
 static bool at_reset_vector(struct vcpu *vcpu, const struct minivmm_sregs *s)
 {
-	return vcpu->id == 0 && reg_read(vcpu, R_RIP) == 0xfff0 && s->cs.selector == 0xf000 &&
-	       s->cs.base == 0xffff0000 && !(s->cr0 & X86_CR0_PE);
+	return (vcpu->apic_base & MSR_IA32_APICBASE_BSP) && reg_read(vcpu, R_RIP) == 0xfff0 &&
+	       s->cs.selector == 0xf000 && s->cs.base == 0xffff0000 && !(s->cr0 & X86_CR0_PE);
 }
 
 static void set_control_registers(struct vcpu *vcpu, const struct minivmm_sregs *s)

@@ -141,6 +141,18 @@ static long do_set_identity_map_addr(struct vm *vm, const void __user *arg)
 	return r;
 }
 
+static long do_set_boot_vcpu(struct vm *vm, unsigned long id)
+{
+	long r;
+
+	mutex_lock(&vm->lock);
+	r = vm->nr_vcpus ? -EBUSY : 0;
+	if (!r)
+		vm->boot_vcpu_id = id;
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 static long do_set_table_limit(struct vm *vm, unsigned long limit)
 {
 	if (limit < MIN_TABLE_LIMIT)
@@ -196,6 +208,8 @@ static long vm_ioctl(struct file *file, unsigned int ioctl, unsigned long arg)
 		return do_set_tss_addr(arg);
 	case MINIVMM_SET_IDENTITY_MAP_ADDR:
 		return do_set_identity_map_addr(vm, p);
+	case MINIVMM_SET_BOOT_CPU_ID:
+		return do_set_boot_vcpu(vm, arg);
 	case MINIVMM_REGISTER_COALESCED_MMIO:
 		return do_coalesced(vm, p, true);
 	case MINIVMM_UNREGISTER_COALESCED_MMIO:

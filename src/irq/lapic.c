@@ -901,7 +901,7 @@ static void reset_registers(struct lapic *apic)
 	for (reg = LAPIC_LVT_TIMER; reg <= LAST_LVT; reg += 0x10)
 		lapic_set_reg(apic, reg, LVT_MASKED);
 	/* what firmware would do, and KVM does: the first processor listens to the PICs */
-	if (apic->vcpu->id == 0)
+	if (is_boot_vcpu(apic->vcpu))
 		lapic_set_reg(apic, LAPIC_LVT_LINT0, DM_EXTINT << 8);
 }
 
@@ -963,7 +963,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 {
 	if (!init)
 		WRITE_ONCE(vcpu->apic_base, DEFAULT_BASE | APIC_BASE_ENABLE |
-			   (vcpu->id == 0 ? APIC_BASE_BSP : 0));
+			   (is_boot_vcpu(vcpu) ? APIC_BASE_BSP : 0));
 	if (!vcpu->lapic)
 		return;
 	if (!init)

@@ -440,6 +440,27 @@ TEST(mp_state_of_new_vcpus)
 	CHECK_EQ(mp_state(vcpu_create(vm_create(), 1)), MINIVMM_MP_STATE_RUNNABLE);
 }
 
+/* It is what vCPU 0 is otherwise: runs by itself, has BSP set, and its LINT0 listens to the PICs. */
+TEST(another_vcpu_than_0_can_be_the_first)
+{
+	struct vm *vm = vm_with_chips();
+	struct minivmm_lapic_state lapic;
+	struct vcpu *v;
+
+	CHECK_OK(ioctl(vm->fd, MINIVMM_SET_BOOT_CPU_ID, 7l));
+	CHECK_OK(ioctl(vm->fd, MINIVMM_SET_BOOT_CPU_ID, 1l));
+	for (int i = 0; i < 2; i++) {
+		context("vCPU %d", i);
+		v = vcpu_create(vm, i);
+		lapic = get_lapic(v);
+		CHECK_EQ(get_sregs(v).apic_base, i ? 0xfee00900 : 0xfee00800);
+		CHECK_EQ(mp_state(v), i ? MINIVMM_MP_STATE_RUNNABLE :
+					  MINIVMM_MP_STATE_UNINITIALIZED);
+		CHECK_EQ(reg(&lapic, 0x350), i ? 0x700 : 0x10000);
+	}
+	CHECK_ERRNO(ioctl(vm->fd, MINIVMM_SET_BOOT_CPU_ID, 0), EBUSY);
+}
+
 TEST(mp_state_refuses)
 {
 	struct vcpu *v = vcpu_create(vm_create(), 0), *in_kernel = vcpu_create(vm_with_chips(), 0);

@@ -106,6 +106,7 @@ static const struct extension extensions[] = {
 	CAP(JOIN_MEMORY_REGIONS_WORKS, 1),
 	CAP(MCE, 1),
 	CAP(PIT2, 1),
+	CAP(SET_BOOT_CPU_ID, 1),
 	CAP(SET_IDENTITY_MAP_ADDR, 1),
 	CAP(INTERNAL_ERROR_DATA, 1),
 	CAP(GET_TSC_KHZ, 1),

@@ -699,6 +699,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_CAP_MCE				31
 #define MINIVMM_CAP_IRQFD			32
 #define MINIVMM_CAP_PIT2			33
+#define MINIVMM_CAP_SET_BOOT_CPU_ID		34
 #define MINIVMM_CAP_PIT_STATE2			35
 #define MINIVMM_CAP_IOEVENTFD			36
 #define MINIVMM_CAP_SET_IDENTITY_MAP_ADDR	37
@@ -770,6 +771,7 @@ struct minivmm_stats_desc {
 #define MINIVMM_REINJECT_CONTROL	_IO(MINIVMMIO, 0x71)
 #define MINIVMM_IRQFD			_IOW(MINIVMMIO, 0x76, struct minivmm_irqfd)
 #define MINIVMM_CREATE_PIT2		_IOW(MINIVMMIO, 0x77, struct minivmm_pit_config)
+#define MINIVMM_SET_BOOT_CPU_ID		_IO(MINIVMMIO, 0x78)
 #define MINIVMM_IOEVENTFD		_IOW(MINIVMMIO, 0x79, struct minivmm_ioeventfd)
 #define MINIVMM_SET_CLOCK		_IOW(MINIVMMIO, 0x7b, struct minivmm_clock_data)
 #define MINIVMM_GET_CLOCK		_IOR(MINIVMMIO, 0x7c, struct minivmm_clock_data)
