@@ -418,7 +418,7 @@ static void test_client_keeps_state(void **state)
 
 static void test_without_chips(void **state)
 {
-	struct vcpu bare = { .maxphyaddr = 40, .pending_irq = -1 };
+	struct vcpu bare = { .vm = vm, .maxphyaddr = 40, .pending_irq = -1 };
 	u64 val;
 
 	lapic_reset(&bare, false);
